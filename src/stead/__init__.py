@@ -1,0 +1,1 @@
+"""stead: compute on data that stays with its owner."""

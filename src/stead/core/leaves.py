@@ -1,0 +1,154 @@
+"""What the node's log says: one frozen struct for each kind of decision, a closed tagged union.
+
+A leaf is recorded salted (``core.merkle.leaf_hash``), so that an exported log proves order and completeness without
+showing others' questions; whoever is given a leaf's body and salt (in a ``Receipt``) can check that it stands there.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Outlet = Literal["answer", "join", "disclose"]
+
+
+class _Leaf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="leaf"):
+    """Shared configuration; ``at`` is the node's clock in seconds since the Unix epoch."""
+
+    at: float
+
+
+class NodeMade(_Leaf, frozen=True, tag="node-made"):
+    """The first leaf. ``testing`` nodes may use seeded entropy and say so here."""
+
+    name: str
+    key: bytes
+    testing: bool
+
+
+class PersonEnrolled(_Leaf, frozen=True, tag="person-enrolled"):
+    """The owner trusts this key from now on, as a scientist of ``project`` or as a peer site (no project)."""
+
+    name: str
+    key: bytes
+    role: Literal["scientist", "site"]
+    project: str
+
+
+class PersonRevoked(_Leaf, frozen=True, tag="person-revoked"):
+    """The key is trusted no longer."""
+
+    key: bytes
+
+
+class DatasetAdded(_Leaf, frozen=True, tag="dataset-added"):
+    """A dataset is offered under this card (its canonical SHA-256)."""
+
+    dataset: str
+    population: str
+    card_hash: bytes
+
+
+class PolicySet(_Leaf, frozen=True, tag="policy-set"):
+    """The owner's rules are these from now on (SHA-256 of their canonical bytes)."""
+
+    policy_hash: bytes
+
+
+class AccountSet(_Leaf, frozen=True, tag="account-set"):
+    """An account has this target from now on: epsilon at delta, decided at these Rényi orders."""
+
+    account: str
+    epsilon: float
+    delta: float
+    orders: tuple[int, ...]
+
+
+class Charge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one account pays: Rényi divergence at each of its orders, in units of 2^-40 nat, rounded up."""
+
+    account: str
+    amounts: tuple[int, ...]
+
+
+class Asked(_Leaf, frozen=True, tag="asked"):
+    """The policy wants a person's word before this release."""
+
+    release: bytes
+    requester: bytes
+    plan_hash: bytes
+    outlet: Outlet
+    why: str
+    reason: str
+
+
+class Decided(_Leaf, frozen=True, tag="decided"):
+    """A person approved or denied an asked release."""
+
+    release: bytes
+    approver: str
+    decision: Literal["approve", "deny"]
+    reason: str
+
+
+class Refused(_Leaf, frozen=True, tag="refused"):
+    """A release was refused, with the public reason."""
+
+    release: bytes
+    requester: bytes
+    plan_hash: bytes
+    outlet: Outlet
+    error: str
+    reason: str
+
+
+class Charged(_Leaf, frozen=True, tag="charged"):
+    """A release or session begins; its price is paid from here on, whatever happens.
+
+    ``event`` is the canonical encoding of the ``privacy`` event that was priced; empty with outlet ``disclose``, where
+    nothing is added into epsilon and ``approvers`` names who allowed it.
+    """
+
+    release: bytes
+    requester: bytes
+    project: str
+    dataset: str
+    plan_hash: bytes
+    outlet: Outlet
+    why: str
+    event: bytes
+    charges: tuple[Charge, ...]
+    approvers: tuple[str, ...]
+
+
+class ResultStored(_Leaf, frozen=True, tag="result-stored"):
+    """The result of a release exists and may leave: SHA-256 of its bytes."""
+
+    release: bytes
+    result_hash: bytes
+
+
+class SessionEnded(_Leaf, frozen=True, tag="session-ended"):
+    """A session is over: ``done``, or ``aborted`` with a public reason, after so many rounds sent."""
+
+    release: bytes
+    outcome: Literal["done", "aborted"]
+    rounds: int
+    reason: str
+
+
+Leaf = (
+    NodeMade
+    | PersonEnrolled
+    | PersonRevoked
+    | DatasetAdded
+    | PolicySet
+    | AccountSet
+    | Asked
+    | Decided
+    | Refused
+    | Charged
+    | ResultStored
+    | SessionEnded
+)
