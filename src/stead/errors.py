@@ -5,7 +5,8 @@
     SteadError
     ├── UsageError      your code: UnknownColumn · UnboundedContribution · UnsupportedOperation · NotYet · MissingExtra
     ├── Refused         the owner's rules: PolicyDenied · BudgetExceeded · TooExpensive · PurposeMissing
-    ├── Untrusted       proof failed: BadSignature · BadProof · KeyChanged · VersionMismatch · CheaterDetected · BadMessage
+    ├── Untrusted       proof failed: BadSignature · BadProof · KeyChanged · VersionMismatch · CheaterDetected ·
+    │                   BadMessage
     ├── PartyError      others: PartyUnreachable · PartyTimedOut · TooFewParties
     └── NodeError       ours: carries a reference, never a traceback or a private value
 
