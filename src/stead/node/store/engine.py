@@ -1,0 +1,282 @@
+"""``Store``: the node's database, opened; ``Transaction``: one writer's turn in it.
+
+SQLite (write-ahead log, ``synchronous=FULL``) in one file by default, PostgreSQL by URL through the same code. A write
+takes its locks in one order, so that no two writers wait for each other: ``Lock.RELEASE``, ``Lock.ACCOUNTS`` (by id),
+``Lock.HEAD``. SQLite has one writer at a time (``BEGIN IMMEDIATE``); PostgreSQL locks rows.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.engine import URL, Connection, Engine, RowMapping, make_url
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from stead.errors import NodeError, UsageError, VersionMismatch
+from stead.node.store import guards, tables
+
+_SETUP_LOCK = 0x7374656164  # "stead": the advisory lock under which a PostgreSQL store is made or upgraded
+
+
+class Lock(enum.IntEnum):
+    """The locks of a write, in the order in which they are taken."""
+
+    RELEASE = 0
+    ACCOUNTS = 1
+    HEAD = 2
+
+
+class Transaction:
+    """One write transaction: all of it is committed, or nothing.
+
+    Args:
+        connection: SQLAlchemy's connection, in its transaction.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._held: Lock | None = None
+        self._accounts: frozenset[str] = frozenset()
+        self._afterwards: list[Callable[[], None]] = []
+
+    def lock_release(self, release: bytes) -> RowMapping | None:
+        """The release's row, locked; ``None`` when there is none yet."""
+        self._take(Lock.RELEASE)
+        query = sa.select(tables.releases).where(tables.releases.c.id == release).with_for_update()
+        return self.connection.execute(query).mappings().one_or_none()
+
+    def lock_accounts(self, ids: Sequence[str]) -> dict[str, RowMapping]:
+        """The accounts' rows by id, locked in the order of their ids. One call names all that the write needs."""
+        if self._held is not None and self._held >= Lock.ACCOUNTS:
+            raise NodeError("a write locks its accounts once, all together.")
+        self._take(Lock.ACCOUNTS)
+        columns = tables.accounts
+        query = sa.select(columns).where(columns.c.id.in_(sorted(ids))).order_by(columns.c.id).with_for_update()
+        return {row["id"]: row for row in self.connection.execute(query).mappings()}
+
+    def lock_head(self) -> int:
+        """The log's size, locked: from here to the commit no other writer appends."""
+        self._take(Lock.HEAD)
+        query = sa.select(tables.log_head.c.size).where(tables.log_head.c.id == 1).with_for_update()
+        return int(self.connection.execute(query).scalar_one())
+
+    def insert_if_absent(self, table: sa.Table, row: dict[str, Any]) -> bool:
+        """Add ``row`` unless its key is there already; true when it was added. Waits for a writer of the same key."""
+        insert = sqlite_insert if self.connection.dialect.name == "sqlite" else postgres_insert
+        result = self.connection.execute(insert(table).values(row).on_conflict_do_nothing())
+        return result.rowcount == 1
+
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """Run ``action`` once this write is committed, before ``Store.write`` returns to its caller."""
+        self._afterwards.append(action)
+
+    def finish(self) -> None:
+        """Run what was to be done after the commit; called by ``Store.write`` only."""
+        for action in self._afterwards:
+            action()
+
+    def _take(self, lock: Lock) -> None:
+        if self._held is not None and lock < self._held:
+            raise NodeError(f"locks are taken in the order release, accounts, head: {lock.name} after {self._held.name}.")
+        self._held = lock
+
+
+class Store:
+    """A database of the current schema version, open in this process. Make it with ``open_store``.
+
+    A forked process opens its own.
+    """
+
+    def __init__(self, engine: Engine, *, busy_timeout_s: float) -> None:
+        self.engine = engine
+        self._busy_timeout_s = busy_timeout_s
+        self._reader = engine if engine.dialect.name == "sqlite" else engine.execution_options(
+            isolation_level="REPEATABLE READ"
+        )
+        self._writer = engine.execution_options(stead_write=True)
+
+    def __repr__(self) -> str:
+        return f"Store({self.engine.dialect.name})"
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A snapshot to read from: all queries inside see the same committed state."""
+        with self._reader.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """A write transaction: committed when the block ends, rolled back when it raises.
+
+        Raises:
+            NodeError: other writers held the database for longer than the busy timeout.
+        """
+        connection = self._begin()
+        try:
+            transaction = Transaction(connection)
+            yield transaction
+            connection.commit()
+        finally:
+            connection.close()
+        transaction.finish()
+
+    def close(self) -> None:
+        """Close the pool's connections."""
+        self.engine.dispose()
+
+    def _begin(self) -> Connection:
+        """A connection inside ``BEGIN IMMEDIATE``; a busy database is asked again until the timeout has passed."""
+        deadline = time.monotonic() + self._busy_timeout_s
+        while True:
+            connection = self._writer.connect()
+            try:
+                connection.begin()
+            except exc.OperationalError as error:
+                connection.close()
+                if not _busy(error) or time.monotonic() >= deadline:
+                    raise NodeError(
+                        f"the node's database was busy for {self._busy_timeout_s:g} s.", hint="try again later"
+                    ) from None
+                time.sleep(0.005)
+            else:
+                return connection
+
+
+def open_store(url: str | Path, *, busy_timeout_s: float = 30.0) -> Store:
+    """Open the node's database; make it when it is empty, upgrade it when it is of an older version.
+
+    Args:
+        url: a path (SQLite file), or a SQLAlchemy URL: ``sqlite:////…``, ``postgresql://…`` (extra ``postgres``).
+        busy_timeout_s: how long a writer waits for others, seconds.
+
+    Raises:
+        UsageError: a database in memory, or of another kind than these two.
+        VersionMismatch: the database was made by a newer version.
+        NodeError: it cannot be opened, or stayed busy.
+    """
+    engine = _engine(_url(url), busy_timeout_s)
+    store = Store(engine, busy_timeout_s=busy_timeout_s)
+    try:
+        if engine.dialect.name == "sqlite":
+            _use_write_ahead_log(engine, busy_timeout_s)
+        _bring_up_to_date(store)
+    except exc.OperationalError as error:
+        engine.dispose()
+        raise NodeError(f"the node's database cannot be opened ({type(error.orig).__name__}).") from None
+    except BaseException:
+        engine.dispose()
+        raise
+    return store
+
+
+def _url(url: str | Path) -> URL:
+    text = str(url)
+    parsed = make_url(text) if "://" in text else URL.create("sqlite", database=str(Path(text).absolute()))
+    if parsed.drivername in ("postgres", "postgresql"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise UsageError(f"a node's store is SQLite or PostgreSQL, not {parsed.get_backend_name()!r}.")
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database in (None, "", ":memory:"):
+            raise UsageError("a node's store outlives its process: give a file, not memory.")
+        _make_private(Path(str(parsed.database)))
+    return parsed
+
+
+def _make_private(path: Path) -> None:
+    """Make the file if it is missing, readable by its owner only; SQLite gives its side files the same mode."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def _engine(url: URL, busy_timeout_s: float) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": busy_timeout_s})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    options = f"-c lock_timeout={int(busy_timeout_s * 1000)} -c synchronous_commit=on"
+    return sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args={"options": options})
+
+
+def _prepare_sqlite(connection: Any, _record: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # transactions begin where `_begin_sqlite` says, not where the driver guesses
+    for pragma in ("synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    write = connection.get_execution_options().get("stead_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _use_write_ahead_log(engine: Engine, busy_timeout_s: float) -> None:
+    """The mode is kept in the file. SQLite does not wait when another process is just changing it, so this does."""
+    deadline = time.monotonic() + busy_timeout_s
+    while True:
+        raw = engine.raw_connection()
+        try:
+            mode = raw.cursor().execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        except Exception as error:
+            if "locked" not in str(error) or time.monotonic() >= deadline:
+                raise NodeError("the node's database cannot be opened: it is not a database, or locked.") from None
+            time.sleep(0.01)
+        else:
+            if mode != "wal":
+                raise NodeError(f"the node's database needs write-ahead logging, its file system gives {mode!r}.")
+            return
+        finally:
+            raw.close()
+
+
+def _bring_up_to_date(store: Store) -> None:
+    with store.read() as connection:
+        if _version(connection) == tables.SCHEMA_VERSIONS[-1]:
+            return
+    with store.write() as write:
+        connection = write.connection
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SETUP_LOCK)))
+        version = _version(connection)
+        if version is None:
+            _make(connection)
+        elif version not in ("", *tables.SCHEMA_VERSIONS):
+            raise VersionMismatch(
+                f"this store is of schema version {version[:40]!r}; this stead knows up to {tables.SCHEMA_VERSIONS[-1]!r}.",
+                hint="open it with the version that wrote it, or a newer one",
+            )
+        elif version != tables.SCHEMA_VERSIONS[-1]:
+            from stead.node.store.upgrade import upgrade  # Alembic takes long to import and is rarely needed
+
+            upgrade(connection)
+
+
+def _version(connection: Connection) -> str | None:
+    """The store's version; empty before the first migration, ``None`` for an empty database."""
+    if not sa.inspect(connection).has_table(tables.alembic_version.name):
+        return None
+    return str(connection.execute(sa.select(tables.alembic_version.c.version_num)).scalar() or "")
+
+
+def _make(connection: Connection) -> None:
+    """All tables at once; the same that the migrations make one after another (held by a test)."""
+    tables.metadata.create_all(connection)
+    for statement in guards.guards(connection.dialect.name):
+        connection.exec_driver_sql(statement)
+    connection.execute(tables.log_head.insert().values(id=1, size=0))
+    connection.execute(tables.alembic_version.insert().values(version_num=tables.SCHEMA_VERSIONS[-1]))
+
+
+def _busy(error: exc.OperationalError) -> bool:
+    text = str(error.orig)
+    return "locked" in text or "busy" in text or "lock timeout" in text
