@@ -176,6 +176,17 @@ class Failure(_Message, frozen=True, tag="failure"):
 Request = ListDatasets | Preview | AskAnswer | OpenSession | SessionFrame | CloseSession
 Reply = Datasets | Quote | Waiting | Released | SessionOpened | SessionFrame | SessionClosed | Failure
 Message = (
-    ListDatasets | Datasets | Preview | Quote | AskAnswer | Waiting | Released
-    | OpenSession | SessionOpened | SessionFrame | CloseSession | SessionClosed | Failure
+    ListDatasets
+    | Datasets
+    | Preview
+    | Quote
+    | AskAnswer
+    | Waiting
+    | Released
+    | OpenSession
+    | SessionOpened
+    | SessionFrame
+    | CloseSession
+    | SessionClosed
+    | Failure
 )
