@@ -1,1 +1,41 @@
-"""stead: compute on data that stays with its owner."""
+"""stead: compute on data that stays with its owner.
+
+Importing it loads nothing heavy; each name below is fetched when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stead.client import ask as ask
+    from stead.client import connect as connect
+    from stead.client import epsilon as epsilon
+    from stead.client import fit as fit
+    from stead.errors import SteadError as SteadError
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "SteadError": "stead.errors",
+    "ask": "stead.client",
+    "connect": "stead.client",
+    "epsilon": "stead.client",
+    "fit": "stead.client",
+}
+_ROOMS = ("errors", "testing")
+
+__all__ = ["SteadError", "__version__", "ask", "connect", "epsilon", "errors", "fit", "testing"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"stead.{name}")
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'stead' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

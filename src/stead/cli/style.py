@@ -1,0 +1,45 @@
+"""How commands speak: data on stdout, narration on stderr, ``--json`` on every command that reads."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def json_option(command: Command) -> Command:
+    """Add ``--json`` to a command, passed to it as ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(command)
+
+
+def say(text: str) -> None:
+    """Narrate on stderr: what happens, what to do next."""
+    click.echo(text, err=True)
+
+
+def emit_json(value: object) -> None:
+    """Write ``value`` (msgspec structs, dicts, lists, numbers, texts) to stdout as one indented JSON document."""
+    import msgspec
+
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+
+
+def emit_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
+    """Write a table to stdout: ruled in a terminal, aligned plain text in a pipe. Never truncated in a pipe."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    terminal = sys.stdout.isatty()
+    table = Table(title=title or None, box=box.SIMPLE_HEAD if terminal else None, pad_edge=False, title_justify="left")
+    for name in header:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        # Texts, not markup: a dataset called "[red]" prints as it is called.
+        table.add_row(*(Text(cell) for cell in row))
+    Console(file=sys.stdout, width=None if terminal else 10_000, soft_wrap=not terminal).print(table)
