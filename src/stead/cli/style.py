@@ -29,17 +29,21 @@ def emit_json(value: object) -> None:
 
 
 def emit_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
-    """Write a table to stdout: ruled in a terminal, aligned plain text in a pipe. Never truncated in a pipe."""
+    """Write a table to stdout: ruled in a terminal, aligned plain text, never cut, in a pipe."""
+    if not sys.stdout.isatty():
+        widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
+        for row in (header, *rows):
+            click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        return
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    terminal = sys.stdout.isatty()
-    table = Table(title=title or None, box=box.SIMPLE_HEAD if terminal else None, pad_edge=False, title_justify="left")
+    table = Table(title=title or None, box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
     for name in header:
         table.add_column(name, overflow="fold")
     for row in rows:
         # Texts, not markup: a dataset called "[red]" prints as it is called.
         table.add_row(*(Text(cell) for cell in row))
-    Console(file=sys.stdout, width=None if terminal else 10_000, soft_wrap=not terminal).print(table)
+    Console(file=sys.stdout).print(table)

@@ -1,0 +1,181 @@
+"""``stead doctor``: is this machine fit to be a node, or to talk to one? Looks, and changes nothing."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import platform
+import shutil
+import stat
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Final, Literal
+
+import click
+import msgspec
+
+from stead.cli.style import emit_json, emit_table, json_option, say
+
+State = Literal["good", "note", "bad"]
+
+EXTRAS: Final[dict[str, str]] = {
+    "torch": "torch",
+    "demo": "sksurv",
+    "plot": "matplotlib",
+    "arrow": "pyarrow",
+    "postgres": "psycopg",
+    "sklearn": "sklearn",
+    "keras": "keras",
+    "jax": "jax",
+    "ray": "ray",
+    "opendp": "opendp",
+    "google-dp": "dp_accounting",
+    "he": "tenseal",
+    "flower": "flwr",
+    "dicom": "pydicom",
+    "otel": "opentelemetry",
+}
+CORE: Final = ("numpy", "msgspec", "cryptography", "duckdb", "sqlalchemy", "litestar")
+ENOUGH_DISK_BYTES: Final = 1 << 30
+MOST_CLOCK_DRIFT_S: Final = 0.05
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One thing looked at: what was found, how good that is, and what to do when it is not."""
+
+    name: str
+    state: State
+    found: str
+    hint: str = ""
+
+
+def examine(node: Path | None) -> list[Check]:
+    """All checks, in the order they are shown; ``node`` is a node's directory, or None to leave that check out."""
+    checks = [*_versions(), _kernels(), _clock(), _disk(node or Path.cwd()), _entropy()]
+    if node is not None:
+        checks += _permissions(node)
+    return [*checks, *_extras()]
+
+
+def _versions() -> list[Check]:
+    python = (
+        f"{platform.python_version()} ({platform.python_implementation()}, {platform.system()} {platform.machine()})"
+    )
+    core = ", ".join(f"{name} {metadata.version(name)}" for name in CORE)
+    return [
+        Check("stead", "good", metadata.version("stead")),
+        Check("python", "good", python),
+        Check("core packages", "good", core),
+    ]
+
+
+def _kernels() -> Check:
+    try:
+        native = importlib.import_module("stead._native")
+    except ImportError:
+        hint = "results are the same; to build the kernels, install a C++20 compiler and reinstall stead"
+        return Check("native kernels", "note", "absent: NumPy runs", hint)
+    built = sorted(name for name in dir(native) if not name.startswith("_"))
+    variant = f", {native.variant()}" if hasattr(native, "variant") else ""
+    return Check("native kernels", "good", f"built{variant}: {', '.join(built) or 'none'}")
+
+
+def _clock() -> Check:
+    """Signed messages live two minutes, so a wrong clock looks like an attack to the other side."""
+    now, steady = time.time(), time.monotonic()
+    installed = Path(__file__).stat().st_mtime
+    time.sleep(0.02)
+    drift = abs((time.time() - now) - (time.monotonic() - steady))
+    shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
+    if now < installed:
+        return Check("clock", "bad", f"{shown}, before stead was installed", "set the clock, then keep it with NTP")
+    if drift > MOST_CLOCK_DRIFT_S:
+        return Check("clock", "bad", f"{shown}, jumps by {drift:.2f} s", "let one time service keep the clock")
+    return Check("clock", "good", shown)
+
+
+def _disk(place: Path) -> Check:
+    while not place.exists():
+        place = place.parent
+    free_bytes = shutil.disk_usage(place).free
+    found = f"{free_bytes / 1e9:.1f} GB free at {place}"
+    enough = free_bytes >= ENOUGH_DISK_BYTES
+    return Check(
+        "disk", "good" if enough else "bad", found, "" if enough else "a node that cannot write stops answering"
+    )
+
+
+def _entropy() -> Check:
+    """The operating system's generator answers at once when it has been seeded since start-up."""
+    try:
+        first, second = (os.getrandom(32, os.GRND_NONBLOCK) for _ in range(2))
+    except BlockingIOError:
+        return Check("entropy", "bad", "the system's generator is not seeded yet", "wait, or give the machine a source")
+    good = first != second
+    return Check("entropy", "good" if good else "bad", "getrandom answers" if good else "getrandom repeats itself")
+
+
+def _permissions(node: Path) -> list[Check]:
+    """A node's directory holds its key, its rows' ranks and its ledger: its owner's alone."""
+    if not node.is_dir():
+        return [Check("node directory", "bad", f"{node} is not a directory", "make a node with `stead init`")]
+    mode = stat.S_IMODE(node.stat().st_mode)
+    checks = [
+        Check("node directory", "bad", f"{node} is open to others (mode {mode:04o})", f"chmod 700 {node}")
+        if mode & 0o077
+        else Check("node directory", "good", f"{node} (mode {mode:04o})")
+    ]
+    if node.stat().st_uid != os.geteuid():
+        checks.append(Check("node owner", "bad", "belongs to another user", "run stead as the directory's owner"))
+    open_files = [path for path in sorted(node.rglob("*")) if path.is_file() and path.stat().st_mode & 0o077]
+    secret = [path for path in open_files if path.suffix in {".key", ".pem"}]
+    checks += [Check("key file", "bad", f"{path.name} is readable by others", f"chmod 600 {path}") for path in secret]
+    if open_files and mode & 0o077:
+        checks.append(
+            Check("node files", "note", f"{len(open_files)} files are readable by others", f"chmod -R go= {node}")
+        )
+    return checks
+
+
+def _extras() -> list[Check]:
+    """Probed without importing: an extra is there when its package can be found."""
+    checks = []
+    owners = metadata.packages_distributions()
+    for extra, package in EXTRAS.items():
+        if importlib.util.find_spec(package) is None:
+            checks.append(Check(f"extra {extra}", "note", "absent", f"pip install 'stead[{extra}]'"))
+            continue
+        distribution = owners.get(package, [package])[0]
+        checks.append(Check(f"extra {extra}", "good", f"{distribution} {metadata.version(distribution)}"))
+    return checks
+
+
+@click.command("doctor")
+@click.option(
+    "--node",
+    type=click.Path(path_type=Path),
+    help="A node's directory, to look at its permissions and disk too.",
+)
+@json_option
+def command(node: Path | None, *, as_json: bool) -> int:
+    """Look at versions, native kernels, clock, disk, entropy, extras and a node's permissions.
+
+    Ends with 1 when something is bad; a note is not bad.
+    """
+    checks = examine(node)
+    bad = [check for check in checks if check.state == "bad"]
+    if as_json:
+        emit_json({"healthy": not bad, "checks": checks})
+    else:
+        emit_table(("", "check", "found"), [(_mark(check), check.name, check.found) for check in checks])
+        for check in checks:
+            if check.hint and (check.state == "bad" or (check.state == "note" and not check.name.startswith("extra "))):
+                say(f"  {check.name}: {check.hint}")
+        say("something needs attention" if bad else "all good")
+    return 1 if bad else 0
+
+
+def _mark(check: Check) -> str:
+    return {"good": "✓", "note": "·", "bad": "✗"}[check.state]
