@@ -49,20 +49,21 @@ class Transaction:
         self._accounts: frozenset[str] = frozenset()
         self._afterwards: list[Callable[[], None]] = []
 
-    def lock_release(self, release: bytes) -> RowMapping | None:
+    def lock_release(self, release: bytes) -> dict[str, Any] | None:
         """The release's row, locked; ``None`` when there is none yet."""
         self._take(Lock.RELEASE)
         query = sa.select(tables.releases).where(tables.releases.c.id == release).with_for_update()
-        return self.connection.execute(query).mappings().one_or_none()
+        row = self.connection.execute(query).mappings().one_or_none()
+        return None if row is None else plain(row)
 
-    def lock_accounts(self, ids: Sequence[str]) -> dict[str, RowMapping]:
+    def lock_accounts(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The accounts' rows by id, locked in the order of their ids. One call names all that the write needs."""
         if self._held is not None and self._held >= Lock.ACCOUNTS:
             raise NodeError("a write locks its accounts once, all together.")
         self._take(Lock.ACCOUNTS)
         columns = tables.accounts
         query = sa.select(columns).where(columns.c.id.in_(sorted(ids))).order_by(columns.c.id).with_for_update()
-        return {row["id"]: row for row in self.connection.execute(query).mappings()}
+        return {row["id"]: plain(row) for row in self.connection.execute(query).mappings()}
 
     def lock_head(self) -> int:
         """The log's size, locked: from here to the commit no other writer appends."""
@@ -78,7 +79,8 @@ class Transaction:
 
     def after_commit(self, action: Callable[[], None]) -> None:
         """Run ``action`` once this write is committed, before ``Store.write`` returns to its caller."""
-        self._afterwards.append(action)
+        if action not in self._afterwards:
+            self._afterwards.append(action)
 
     def finish(self) -> None:
         """Run what was to be done after the commit; called by ``Store.write`` only."""
@@ -89,6 +91,11 @@ class Transaction:
         if self._held is not None and lock < self._held:
             raise NodeError(f"locks are taken in the order release, accounts, head: {lock.name} after {self._held.name}.")
         self._held = lock
+
+
+def plain(row: RowMapping) -> dict[str, Any]:
+    """A row as a plain dictionary by column name."""
+    return {str(name): value for name, value in row.items()}
 
 
 class Store:
@@ -126,6 +133,8 @@ class Store:
             transaction = Transaction(connection)
             yield transaction
             connection.commit()
+        except exc.OperationalError as error:
+            raise NodeError(f"the node's database gave up a write ({type(error.orig).__name__}).") from None
         finally:
             connection.close()
         transaction.finish()

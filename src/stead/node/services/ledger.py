@@ -1,0 +1,247 @@
+"""The ledger: what each account has paid, and the rule by which it pays.
+
+A charge is the Rényi divergence of one event at each of an account's orders, in whole units rounded up
+(``privacy.accounts``). All accounts of a trio pay or none does, in the transaction that also holds the log's leaf.
+Entries are never changed; ``replay`` adds them up again. Callers hand over an event that was priced from a plan: nobody
+states an epsilon.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, final
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from stead.core import codec
+from stead.core.leaves import Charge, Charged, Leaf
+from stead.core.messages import AccountView
+from stead.errors import BadProof, BudgetExceeded
+from stead.node.services.accounts import Accounts, Limits, Trio, target_of, view
+from stead.node.store import Store, Transaction, plain, tables
+from stead.privacy.accounts import Target, allows, amounts, epsilon_spent
+from stead.privacy.events import PrivacyEvent
+
+AccountRow = Mapping[str, Any]
+
+
+class Balance(msgspec.Struct, frozen=True):
+    """What an account has come to: divergence at each of its orders in units of 2^-40 nat, and disclosures."""
+
+    spent: tuple[int, ...]
+    disclosures: int
+
+
+class Bill(msgspec.Struct, frozen=True):
+    """One release to be paid: ``event`` is ``None`` for a disclosure; ``what`` names it in a refusal ("query")."""
+
+    release: bytes
+    event: PrivacyEvent | None
+    accounts: Trio
+    limits: Limits
+    what: str
+
+
+@final
+class Ledger:
+    """The node's ledger.
+
+    Args:
+        store: where it is kept.
+        accounts: makes accounts that are charged for the first time.
+        node_name: for the texts of refusals.
+    """
+
+    def __init__(self, store: Store, accounts: Accounts, *, node_name: str) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._node_name = node_name
+
+    def charge(self, write: Transaction, bill: Bill, *, at: float) -> tuple[Charge, ...]:
+        """Take the price from all of the bill's accounts; the caller commits, and logs what is returned.
+
+        A disclosure takes nothing, and is counted in each account for ever.
+
+        Raises:
+            BudgetExceeded: an account cannot pay. The text gives numbers of the caller's own accounts only.
+        """
+        made = self._accounts.ensure(write, _targets(bill))
+        rows = write.lock_accounts(bill.accounts.ids)
+        charges = self._prices(bill, rows)
+        self._accounts.record(write, made)
+        columns = tables.accounts
+        for account in bill.accounts.ids:
+            row = rows[account]
+            if bill.event is None:
+                change = {"disclosures": row["disclosures"] + 1}
+            else:
+                change = {"spent": _plus(row["spent"], charges[account])}
+            write.connection.execute(columns.update().where(columns.c.id == account).values(change))
+            entry = {
+                "release": bill.release,
+                "account": account,
+                "kind": "disclosure" if bill.event is None else "charge",
+                "amounts": charges.get(account, ()),
+                "at": at,
+            }
+            write.connection.execute(tables.entries.insert().values(entry))
+        return tuple(Charge(account=account, amounts=charges[account]) for account in bill.accounts.ids if charges)
+
+    def check(self, connection: Connection, bill: Bill) -> None:
+        """Raise ``BudgetExceeded`` if the bill could not be paid as things stand. Changes nothing."""
+        self._prices(bill, self._rows(connection, bill))
+
+    def quote(self, bill: Bill) -> tuple[tuple[AccountView, ...], tuple[AccountView, ...]]:
+        """The caller's own accounts before and after the bill would be paid (though it might not be)."""
+        with self._store.read() as connection:
+            rows = self._rows(connection, bill)
+        before = tuple(view(rows[account]) for account in bill.accounts.own)
+        after = []
+        for account in bill.accounts.own:
+            row = dict(rows[account])
+            if bill.event is None:
+                row["disclosures"] += 1
+            else:
+                row["spent"] = _plus(row["spent"], amounts(bill.event, row["orders"]))
+            after.append(view(row))
+        return before, tuple(after)
+
+    def alone(self, bill: Bill) -> tuple[float, float]:
+        """What the bill's event comes to by itself at the population's target: (epsilon, delta)."""
+        with self._store.read() as connection:
+            target = target_of(self._rows(connection, bill)[bill.accounts.population])
+        if bill.event is None:
+            return math.inf, target.delta
+        return epsilon_spent(target, amounts(bill.event, target.orders)), target.delta
+
+    def replay(self) -> dict[str, Balance]:
+        """Every account's balance, added up again from its entries."""
+        with self._store.read() as connection:
+            return _replay(connection)
+
+    def verify(self) -> None:
+        """Return if accounts, entries and log say the same.
+
+        Raises:
+            BadProof: an account differs from the sum of its entries, or an entry from the leaf that charged it.
+        """
+        with self._store.read() as connection:
+            replayed = _replay(connection)
+            for row in connection.execute(sa.select(tables.accounts)).mappings():
+                if Balance(row["spent"], row["disclosures"]) != replayed[row["id"]]:
+                    raise BadProof(f"account {row['id']!r} is not the sum of its entries.")
+            if _logged(connection) != _entered(connection):
+                raise BadProof("the ledger's entries are not the charges in the log.")
+
+    def _rows(self, connection: Connection, bill: Bill) -> dict[str, AccountRow]:
+        """The bill's accounts as they are, or as they would be made; not locked."""
+        columns = tables.accounts
+        query = sa.select(columns).where(columns.c.id.in_(bill.accounts.ids))
+        rows: dict[str, AccountRow] = {row["id"]: plain(row) for row in connection.execute(query).mappings()}
+        for account, target in _targets(bill).items():
+            rows.setdefault(account, _fresh(account, target))
+        return rows
+
+    def _prices(self, bill: Bill, rows: Mapping[str, AccountRow]) -> dict[str, tuple[int, ...]]:
+        """What each account pays, having checked that each can; the caller's own accounts are asked first."""
+        if bill.event is None:
+            return {}
+        prices = {}
+        for account in (*bill.accounts.own, bill.accounts.population):
+            row = rows[account]
+            target, spent = target_of(row), row["spent"]
+            prices[account] = amounts(bill.event, target.orders)
+            if not allows(target, spent, prices[account]):
+                raise self._refusal(bill, account, row)
+        return prices
+
+    def _refusal(self, bill: Bill, account: str, row: AccountRow) -> BudgetExceeded:
+        target, spent = target_of(row), row["spent"]
+        assert bill.event is not None  # noqa: S101 - a disclosure pays nothing and is never refused here
+        price = amounts(bill.event, target.orders)
+        if account == bill.accounts.population:
+            alone = _shown(epsilon_spent(target, price), up=True)
+            name = account.removeprefix("population/")
+            return BudgetExceeded(
+                f'this {bill.what} costs epsilon {alone}; the budget of population "{name}" at {self._node_name} '
+                "does not cover it.",
+                hint="ask with more noise, or ask the owner",
+            )
+        left = target.epsilon - epsilon_spent(target, spent)
+        cost = epsilon_spent(target, _plus(spent, price)) - epsilon_spent(target, spent)
+        kind, _, rest = account.partition("/")
+        return BudgetExceeded(
+            f'this {bill.what} costs epsilon {_shown(cost, up=True)}; {kind} "{rest.partition("@")[0]}" has epsilon '
+            f"{_shown(max(left, 0.0), up=False)} left at {self._node_name}.",
+            hint="ask with more noise (a wider `within`), or ask the owner for more",
+        )
+
+
+def _targets(bill: Bill) -> dict[str, Target]:
+    trio, limits = bill.accounts, bill.limits
+    return {trio.population: limits.population, trio.project: limits.project, trio.scientist: limits.scientist}
+
+
+def _fresh(account: str, target: Target) -> AccountRow:
+    """The row of an account that nobody has charged yet."""
+    return {
+        "id": account,
+        "epsilon": target.epsilon,
+        "delta": target.delta,
+        "orders": target.orders,
+        "spent": (0,) * len(target.orders),
+        "disclosures": 0,
+    }
+
+
+def _plus(spent: tuple[int, ...], price: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(paid + amount for paid, amount in zip(spent, price, strict=True))
+
+
+def _replay(connection: Connection) -> dict[str, Balance]:
+    accounts, entries = tables.accounts, tables.entries
+    balances = {
+        row.id: Balance((0,) * len(row.orders), 0) for row in connection.execute(sa.select(accounts.c.id, accounts.c.orders))
+    }
+    for entry in connection.execute(sa.select(entries).order_by(entries.c.id)).mappings():
+        balance = balances[entry["account"]]
+        if entry["kind"] == "disclosure":
+            balance = Balance(balance.spent, balance.disclosures + 1)
+        else:
+            balance = Balance(_plus(balance.spent, entry["amounts"]), balance.disclosures)
+        balances[entry["account"]] = balance
+    return balances
+
+
+def _entered(connection: Connection) -> dict[bytes, list[Charge]]:
+    """What the entries say each release was charged, by release."""
+    entries = tables.entries
+    found: dict[bytes, list[Charge]] = {}
+    for entry in connection.execute(sa.select(entries).order_by(entries.c.id)).mappings():
+        charges = found.setdefault(bytes(entry["release"]), [])
+        if entry["kind"] == "charge":
+            charges.append(Charge(account=entry["account"], amounts=entry["amounts"]))
+    return found
+
+
+def _logged(connection: Connection) -> dict[bytes, list[Charge]]:
+    """What the log says each release was charged, by release."""
+    leaves = tables.leaves
+    found: dict[bytes, list[Charge]] = {}
+    for (body,) in connection.execute(sa.select(leaves.c.body).order_by(leaves.c.position)):
+        leaf: Leaf = codec.decode(bytes(body), Leaf)
+        if isinstance(leaf, Charged):
+            found.setdefault(leaf.release, []).extend(leaf.charges)
+    return found
+
+
+def _shown(epsilon: float, *, up: bool) -> str:
+    """Two decimals, or two significant digits of a small number; a cost is rounded up, what is left is rounded down."""
+    if math.isinf(epsilon):
+        return "infinite"
+    digits = 2 if epsilon >= 0.1 or epsilon <= 0 else 1 - math.floor(math.log10(epsilon))
+    scaled = epsilon * 10**digits
+    return f"{(math.ceil(scaled) if up else math.floor(scaled)) / 10**digits:.{digits}f}"

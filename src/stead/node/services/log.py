@@ -1,0 +1,257 @@
+"""The node's log: every decision is a leaf, appended in the transaction of what it records.
+
+The tree's head is signed as a C2SP checkpoint and written to ``checkpoint.txt`` beside the store after every commit.
+At its start a node compares the two: a store that is smaller than the file, or whose tree does not begin with the
+file's, is an older or another store (a restored backup would give spent budget back), and is refused.
+
+References: RFC 9162, section 2.1; C2SP tlog-checkpoint.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from stead.core import codec, notes
+from stead.core.clock import Clock
+from stead.core.entropy import Entropy
+from stead.core.keys import Key
+from stead.core.leaves import Leaf, NodeMade
+from stead.core.merkle import SALT_BYTES, MerkleLog, leaf_hash, verify_consistency
+from stead.core.messages import Receipt
+from stead.core.receipts import MAX_LEAF_BYTES
+from stead.errors import BadProof, KeyChanged, NodeError, UsageError
+from stead.node.store import Store, Transaction, tables
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who this node is. ``testing`` nodes may use seeded entropy; their first leaf says so for ever."""
+
+    name: str
+    key: Key
+    testing: bool = False
+
+    @property
+    def public(self) -> bytes:
+        """The node's raw public key."""
+        return self.key.public.raw
+
+
+@final
+class StoredNodes:
+    """The hashes of complete subtrees, in the store (``core.merkle.NodeStore``)."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get(self, level: int, index: int) -> bytes:
+        """The hash that was put there."""
+        nodes = tables.log_nodes
+        query = sa.select(nodes.c.hash).where(nodes.c.level == level, nodes.c.position == index)
+        found = self._connection.execute(query).scalar_one_or_none()
+        if found is None:
+            raise NodeError(f"the log's tree lacks node {index} of level {level}.")
+        return bytes(found)
+
+    def put(self, level: int, index: int, node_hash: bytes) -> None:
+        """Keep a hash."""
+        row = {"level": level, "position": index, "hash": node_hash}
+        self._connection.execute(tables.log_nodes.insert().values(row))
+
+
+@final
+class Log:
+    """The append-only log of one node.
+
+    Args:
+        store: where it is kept.
+        identity: the node's name and key, which signs the heads.
+        clock: tells leaves their time.
+        entropy: gives leaves their salts.
+        checkpoint: the file that remembers the last head.
+
+    Raises:
+        UsageError: seeded entropy in a node that is not for testing.
+    """
+
+    def __init__(self, store: Store, identity: Identity, *, clock: Clock, entropy: Entropy, checkpoint: Path) -> None:
+        refuse_seeded(entropy, testing=identity.testing)
+        self._store = store
+        self._identity = identity
+        self._clock = clock
+        self._entropy = entropy
+        self._file = checkpoint
+        self.origin = notes.log_origin(identity.public)
+
+    @property
+    def node_key(self) -> bytes:
+        """The raw public key under which the log is checked."""
+        return self._identity.public
+
+    def begin(self) -> None:
+        """Open the log: write its first leaf, or check that the store is this node's and not an older one.
+
+        Raises:
+            KeyChanged: the store belongs to a node with another key.
+            UsageError: it belongs to a testing node and this one is none, or the other way round.
+            BadProof: the store is older than, or another than, what ``checkpoint.txt`` remembers.
+        """
+        with self._store.write() as write:
+            size = write.lock_head()
+            row = write.connection.execute(sa.select(tables.node)).mappings().one_or_none()
+            if row is None:
+                if self._file.exists():
+                    raise BadProof(f"the store is empty, and {self._file.name} remembers a log.", hint=_RESTORED)
+                self._make(write)
+                return
+            if bytes(row["key"]) != self._identity.public:
+                raise KeyChanged("this store belongs to a node with another key.")
+            if bool(row["testing"]) != self._identity.testing:
+                raise UsageError("a node made for testing stays one, and no other node becomes one.")
+            self._compare(write.connection, size)
+        self._remember()
+
+    def append(self, write: Transaction, leaf: Leaf) -> int:
+        """Append a leaf in the caller's transaction; returns its index. Takes the log head's lock."""
+        body = codec.encode(leaf)
+        if len(body) > MAX_LEAF_BYTES:
+            raise UsageError(f"a leaf of the log has at most {MAX_LEAF_BYTES} bytes, not {len(body)}.")
+        size = write.lock_head()
+        salt = self._entropy.take(SALT_BYTES)
+        hashed = leaf_hash(salt, body)
+        row = {"position": size, "body": body, "salt": salt, "hash": hashed}
+        write.connection.execute(tables.leaves.insert().values(row))
+        MerkleLog(StoredNodes(write.connection), size).append(hashed)
+        write.connection.execute(tables.log_head.update().values(size=size + 1))
+        write.after_commit(self._remember)
+        return size
+
+    def now(self) -> float:
+        """The time for a leaf, seconds since the Unix epoch."""
+        return self._clock.now()
+
+    def size(self) -> int:
+        """How many leaves there are."""
+        with self._store.read() as connection:
+            return _size(connection)
+
+    def checkpoint(self) -> str:
+        """The signed head."""
+        with self._store.read() as connection:
+            return self._sign(connection)
+
+    def receipt(self, index: int) -> Receipt:
+        """The proof that leaf ``index`` stands in the log, with its body and salt."""
+        with self._store.read() as connection:
+            row = connection.execute(sa.select(tables.leaves).where(tables.leaves.c.position == index)).mappings().one()
+            size = _size(connection)
+            proof = MerkleLog(StoredNodes(connection), size).inclusion(index, size)
+            return Receipt(
+                leaf=bytes(row["body"]),
+                salt=bytes(row["salt"]),
+                index=index,
+                proof=proof,
+                checkpoint=self._sign(connection),
+                node_key=self._identity.public,
+            )
+
+    def consistency(self, old_size: int) -> tuple[tuple[bytes, ...], str]:
+        """The proof that the log of ``old_size`` leaves is the beginning of today's, and today's signed head."""
+        with self._store.read() as connection:
+            proof = MerkleLog(StoredNodes(connection), _size(connection)).consistency(old_size)
+            return proof, self._sign(connection)
+
+    def leaves(self, start: int = 0, count: int = 1 << 20) -> list[tuple[bytes, bytes, bytes]]:
+        """(body, salt, hash) of ``count`` leaves from ``start`` on: the owner's full view."""
+        columns = tables.leaves.c
+        query = sa.select(columns.body, columns.salt, columns.hash).where(columns.position >= start)
+        with self._store.read() as connection:
+            rows = connection.execute(query.order_by(columns.position).limit(count)).all()
+        return [(bytes(body), bytes(salt), bytes(hashed)) for body, salt, hashed in rows]
+
+    def _make(self, write: Transaction) -> None:
+        identity = self._identity
+        now = self._clock.now()
+        row = {"id": 1, "name": identity.name, "key": identity.public, "testing": identity.testing, "made_at": now}
+        write.connection.execute(tables.node.insert().values(row))
+        self.append(write, NodeMade(at=now, name=identity.name, key=identity.public, testing=identity.testing))
+
+    def _sign(self, connection: Connection) -> str:
+        size = _size(connection)
+        root = MerkleLog(StoredNodes(connection), size).root()
+        return notes.sign_checkpoint(notes.Checkpoint(origin=self.origin, size=size, root=root), self._identity.key)
+
+    def _compare(self, connection: Connection, size: int) -> int:
+        """How many leaves the file remembers, having checked that the store's tree begins with them."""
+        try:
+            text = self._file.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            if size > 1:  # after its first leaf alone, a node may have been stopped before it wrote the file
+                raise BadProof(f"{self._file.name} is missing beside a log of {size} leaves.", hint=_RESTORED) from None
+            return 0
+        remembered = notes.open_checkpoint(text, self.origin, self._identity.key.public)
+        if remembered.size > size:
+            what = f"this store is older than it was: {size} leaves, and {remembered.size} have been signed."
+            raise BadProof(what, hint=_RESTORED)
+        log = MerkleLog(StoredNodes(connection), size)
+        proof = log.consistency(remembered.size)
+        verify_consistency(remembered.size, remembered.root, size, log.root(), proof)
+        return remembered.size
+
+    def _remember(self) -> None:
+        """Write the head to the file, durably, unless another process has written a later one."""
+        with _locked(self._file), self._store.read() as connection:
+            size = _size(connection)
+            if self._compare(connection, size) < size:
+                _write_durably(self._file, self._sign(connection))
+
+
+_RESTORED = (
+    "a restored backup would give spent budget back: put back the store that belongs to checkpoint.txt, "
+    "or the newest checkpoint that a client or witness holds"
+)
+
+
+def refuse_seeded(entropy: Entropy, *, testing: bool) -> None:
+    """Raise ``UsageError`` when a node that is not for testing is given randomness that somebody can reproduce."""
+    if entropy.seeded and not testing:
+        raise UsageError("a node takes its randomness from the system.", hint="seeded entropy is for stead.testing")
+
+
+def _size(connection: Connection) -> int:
+    return int(connection.execute(sa.select(tables.log_head.c.size)).scalar_one())
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the file's lock over threads and processes."""
+    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write_durably(path: Path, text: str) -> None:
+    """Replace the file in one step; on disk when this returns."""
+    new = path.with_name(path.name + ".new")
+    with new.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,257 @@
+"""The owner's rules, as data: what may leave, on whose word, and within which limits.
+
+A decision is made from a plan's public facts and its price. It never sees a row, a result or the caller's history;
+budgets are the ledger's.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Annotated, Literal, final
+
+import msgspec
+import sqlalchemy as sa
+
+from stead.core import codec
+from stead.core.leaves import Outlet, PolicySet
+from stead.errors import UsageError
+from stead.node.services.accounts import Limits
+from stead.node.services.log import Log
+from stead.node.store import Store, tables
+from stead.privacy.accounts import DEFAULT_ORDERS, Target
+
+Word = Literal["allow", "ask", "deny"]
+PlanKind = Literal["query", "training", "program"]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """For releases that fit its conditions, a word with a reason. The first rule that fits decides.
+
+    Attributes:
+        outlet: the way out that the rule is about.
+        decision: ``allow``, ``ask`` (a person decides) or ``deny``.
+        reason: shown to whoever asks, and written to the log.
+        dataset: a dataset's name, or ``*``.
+        project: a project's name, or ``*``.
+        plan: a kind of plan, or ``*``.
+        epsilon: the rule is for plans that cost at most so much by themselves, at the population's delta.
+        approvers: who may say yes when asked; for ``disclose`` also who stands for a standing ``allow``.
+    """
+
+    outlet: Outlet
+    decision: Word
+    reason: str
+    dataset: str = "*"
+    project: str = "*"
+    plan: Literal["*", "query", "training", "program"] = "*"
+    epsilon: float | None = None
+    approvers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.reason:
+            raise UsageError("each rule of a policy gives its reason.")
+        if self.outlet == "disclose" and self.decision != "deny" and not self.approvers:
+            raise UsageError("a rule that lets anything be disclosed names its approvers.", hint='approvers = ["…"]')
+        if self.epsilon is not None and (not self.epsilon > 0 or self.outlet == "disclose"):
+            raise UsageError("a rule's epsilon is a positive number, and a disclosure has none.")
+
+    def fits(self, facts: Facts) -> bool:
+        """Whether the rule is about this release."""
+        return (
+            self.outlet == facts.outlet
+            and self.dataset in ("*", facts.dataset)
+            and self.project in ("*", facts.project)
+            and self.plan in ("*", facts.plan)
+            and (self.epsilon is None or facts.epsilon <= self.epsilon)
+        )
+
+    def in_words(self) -> str:
+        """The rule as a sentence."""
+        whose = "" if self.project == "*" else f' of project "{self.project}"'
+        what = "any plan" if self.plan == "*" else f"a {self.plan}"
+        data = "any dataset" if self.dataset == "*" else f'dataset "{self.dataset}"'
+        limit = "" if self.epsilon is None else f" that costs epsilon {self.epsilon:g} or less"
+        word = {"allow": "is allowed", "ask": "waits for a person", "deny": "is denied"}[self.decision]
+        who = f" ({', '.join(self.approvers)})" if self.approvers else ""
+        return f"{self.outlet}: {what}{whose} on {data}{limit} {word}{who}: {self.reason}"
+
+
+class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The target of a new account."""
+
+    epsilon: float
+    delta: float = 1e-6
+    orders: tuple[int, ...] = DEFAULT_ORDERS
+
+    @property
+    def target(self) -> Target:
+        """As the ledger wants it."""
+        return Target(epsilon=self.epsilon, delta=self.delta, orders=self.orders)
+
+
+class Budgets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Targets of accounts that are charged for the first time; the owner can move each account later."""
+
+    population: Budget = Budget(epsilon=4.0)
+    project: Budget = Budget(epsilon=2.0)
+    scientist: Budget = Budget(epsilon=1.0)
+
+    def __post_init__(self) -> None:
+        _ = self.limits  # a target that cannot be is refused when the policy is written, not when somebody asks
+
+    @property
+    def limits(self) -> Limits:
+        """As the ledger wants them."""
+        return Limits(self.population.target, self.project.target, self.scientist.target)
+
+
+class Ceilings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one plan may cost the machine."""
+
+    flops: Count = 10**15
+    size_bytes: Count = 16 * 2**30
+    rounds: Count = 10_000
+
+
+class Joining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """With whom this node computes together: how many sites at least, and how many of them may collude."""
+
+    least_sites: Annotated[int, msgspec.Meta(ge=2)] = 3
+    least_colluders: Count = 1
+
+
+class PolicyRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole policy. Without a rule that fits, the word is ``deny``."""
+
+    rules: tuple[Rule, ...]
+    budgets: Budgets = Budgets()
+    ceilings: Ceilings = Ceilings()
+    joining: Joining = Joining()
+
+
+DEFAULT_RULES = PolicyRules(
+    rules=(
+        Rule(outlet="answer", decision="allow", epsilon=0.1, reason="small questions need nobody's time"),
+        Rule(outlet="answer", decision="ask", reason="above epsilon 0.1 a person decides"),
+        Rule(outlet="join", decision="ask", reason="a person decides with whom this node computes"),
+        Rule(outlet="disclose", decision="deny", reason="nothing leaves here without differential privacy"),
+    )
+)
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What a decision may depend on: public facts of a plan, and its price by itself.
+
+    ``epsilon`` is infinite for a disclosure. ``sites`` and ``colluders`` are 1 and 0 for an answer.
+    """
+
+    outlet: Outlet
+    dataset: str
+    project: str
+    plan: PlanKind
+    epsilon: float
+    flops: int
+    size_bytes: int
+    rounds: int
+    sites: int = 1
+    colluders: int = 0
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """The policy's word, with its reason and who may say yes. ``expensive``: denied for the machine's sake."""
+
+    decision: Word
+    reason: str
+    approvers: tuple[str, ...] = ()
+    expensive: bool = False
+
+
+@final
+class Policy:
+    """The rules, applied."""
+
+    def __init__(self, rules: PolicyRules) -> None:
+        self.rules = rules
+
+    def decide(self, facts: Facts) -> Decision:
+        """The word on one release."""
+        for check in (self._too_expensive, self._bad_company):
+            denied = check(facts)
+            if denied is not None:
+                return denied
+        for rule in self.rules.rules:
+            if rule.fits(facts):
+                return Decision(rule.decision, rule.reason, rule.approvers)
+        return Decision("deny", "no rule of the owner's policy allows this")
+
+    def rules_in_words(self) -> tuple[str, ...]:
+        """The policy as a reader wants it, in the order in which it is applied."""
+        ceilings, joining, budgets = self.rules.ceilings, self.rules.joining, self.rules.budgets
+        return (
+            *(rule.in_words() for rule in self.rules.rules),
+            "whatever no rule names is denied",
+            f"a plan has at most {ceilings.flops:,} operations, {ceilings.size_bytes:,} bytes, {ceilings.rounds:,} rounds",
+            f"a joint computation has at least {joining.least_sites} sites, of which {joining.least_colluders} or more "
+            "are assumed to collude",
+            f"a new account may spend epsilon {budgets.project.epsilon:g} (project), {budgets.scientist.epsilon:g} "
+            f"(scientist) at delta {budgets.scientist.delta:g}",
+        )
+
+    def _too_expensive(self, facts: Facts) -> Decision | None:
+        for name, unit in (("flops", "operations"), ("size_bytes", "bytes"), ("rounds", "rounds")):
+            used, most = getattr(facts, name), getattr(self.rules.ceilings, name)
+            if used > most:
+                return Decision("deny", f"the plan needs {used:,} {unit}; the limit is {most:,}", expensive=True)
+        return None
+
+    def _bad_company(self, facts: Facts) -> Decision | None:
+        if facts.outlet == "answer":
+            return None
+        joining = self.rules.joining
+        # A disclosure of one site alone is asked for as one: there is nobody to hide among, and it is marked so.
+        if facts.sites < joining.least_sites and not (facts.outlet == "disclose" and facts.sites == 1):
+            return Decision("deny", f"{facts.sites} sites take part; this node wants at least {joining.least_sites}")
+        if facts.outlet == "join" and facts.colluders < joining.least_colluders:
+            least = joining.least_colluders
+            return Decision("deny", f"the noise counts on {facts.colluders} colluders; this node wants at least {least}")
+        return None
+
+
+@final
+class Policies:
+    """The policy in force, and those before it."""
+
+    def __init__(self, store: Store, log: Log) -> None:
+        self._store = store
+        self._log = log
+
+    def set(self, rules: PolicyRules) -> None:
+        """Put these rules in force from now on; releases that are charged already are finished under the old ones."""
+        body = codec.encode(rules)
+        hashed = codec.digest("stead.policy", body)
+        now = self._log.now()
+        with self._store.write() as write:
+            write.connection.execute(tables.policies.insert().values(body=body, hash=hashed, set_at=now))
+            self._log.append(write, PolicySet(at=now, policy_hash=hashed))
+
+    def current(self) -> Policy:
+        """The policy in force; ``DEFAULT_RULES`` until the owner has set one."""
+        columns = tables.policies.c
+        with self._store.read() as connection:
+            body = connection.execute(sa.select(columns.body).order_by(columns.id.desc()).limit(1)).scalar()
+        return Policy(DEFAULT_RULES if body is None else codec.decode(bytes(body), PolicyRules))
+
+
+def read_rules(text: str) -> PolicyRules:
+    """A policy from its TOML text.
+
+    Raises:
+        UsageError: not TOML, or not a policy; names the place.
+    """
+    try:
+        return msgspec.convert(tomllib.loads(text), PolicyRules)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"the policy is not TOML: {error}.") from None
+    except msgspec.ValidationError as error:
+        raise UsageError(f"the policy cannot be read: {error}.") from None
