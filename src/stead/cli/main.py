@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 import traceback
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import click
@@ -108,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _unexpected(error: Exception) -> str:
     """A fault of ours in one line. The error's own text is left out: it may quote a value from a file of rows."""
     frames = traceback.extract_tb(error.__traceback__)
-    place = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "an unknown place"  # noqa: PTH119
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"
     lines = [f"NodeError: stead stopped on a fault of its own: {type(error).__name__} at {place}."]
     if os.environ.get("STEAD_TRACEBACK"):
         return "\n".join([*lines, *traceback.format_exception(error)])
