@@ -13,8 +13,8 @@ confidence     all cells of all aggregates jointly; independent cells, so each h
 
 A discrete Gaussian Z has P(|Z| > t) <= 2 Q(t / sigma) for integers t >= 0: its density falls, so each term of the tail
 is under the integral before it, and its normaliser is at least that of the normal. A sum of shares with sigma >= 2 has
-the same law as one discrete Gaussian to within 1e-15 (Kairouz, Liu and Steinke 2021, Theorem 11); below that the tail
-is computed from the exact probabilities.
+almost the law of one discrete Gaussian (Kairouz, Liu and Steinke 2021: within a factor of 1 + 1e-14); below that the
+tail is computed from the exact probabilities.
 
 A mean is released as S' = S + e and N' = N + n, both with noise. Its error is exactly (e - (S / N) n) / N', and
 |S / N| <= h. By quantile coupling n and e are within one step of normals, so |e - c n| <= z sqrt(sigma_e^2 + c^2
