@@ -81,14 +81,16 @@ def mask_key(secret: bytes, *, session: bytes, number: int, model: bytes, pair: 
         inconsistency", for why the model is in the key.
     """
     first, second = pair
-    info = b"".join((
-        _MASK_DOMAIN,
-        session,
-        number.to_bytes(8, "big"),
-        model,
-        first.to_bytes(4, "big"),
-        second.to_bytes(4, "big"),
-    ))
+    info = b"".join(
+        (
+            _MASK_DOMAIN,
+            session,
+            number.to_bytes(8, "big"),
+            model,
+            first.to_bytes(4, "big"),
+            second.to_bytes(4, "big"),
+        )
+    )
     return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=info).derive(secret)
 
 

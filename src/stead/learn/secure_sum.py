@@ -14,6 +14,7 @@ The protocol in one screen (docs/theory/secure-sum.md, docs/protocol/secure-sum.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -44,6 +45,21 @@ class Work(Protocol):
     def vector(self, number: int, payload: bytes) -> IntVector:
         """The site's int64 vector of round ``number``, noise share included, for the model in ``payload``."""
         ...
+
+
+@dataclass(frozen=True, repr=False)
+class Seat:
+    """A site's place in a session.
+
+    Attributes:
+        header: as ``admit`` returned it.
+        key: the site's identity.
+        entropy: for the session key, samples and noise.
+    """
+
+    header: Header
+    key: Key
+    entropy: Entropy
 
 
 class Participant(Protocol):
@@ -86,21 +102,25 @@ class SumSite:
         site may add a wrong vector; with n - 1 colluding sites the last one's vector is exposed, as from any sum.
         Secrecy of the masks is computational (X25519, HKDF-SHA256, AES-256); X25519 is not post-quantum.
 
+    Args:
+        seat: the site's place in the session.
+        work: what the site adds in each round.
+
     References:
         Bonawitz et al. 2017 (CCS), section 4.0.1 (masking with one-time pads); the variant without drop-out recovery.
     """
 
-    def __init__(self, header: Header, *, key: Key, entropy: Entropy, work: Work) -> None:
-        self._header = header
-        self._session = header.hash()
-        self._index = header.index_of(key.public.raw)
+    def __init__(self, seat: Seat, work: Work) -> None:
+        self._header = seat.header
+        self._session = seat.header.hash()
+        self._index = seat.header.index_of(seat.key.public.raw)
         self._work = work
         self._used = 0
         self._sent = 0
         self._peers: dict[int, bytes] | None = None
-        self._secret: X25519PrivateKey | None = X25519PrivateKey.from_private_bytes(entropy.take(32))
+        self._secret: X25519PrivateKey | None = X25519PrivateKey.from_private_bytes(seat.entropy.take(32))
         public = self._secret.public_key().public_bytes_raw()
-        signature = key.sign(HELLO_DOMAIN, hello_body(self._session, self._index, public))
+        signature = seat.key.sign(HELLO_DOMAIN, hello_body(self._session, self._index, public))
         self._hello = Hello(site=self._index, key=public, signature=signature)
 
     def __repr__(self) -> str:

@@ -1,12 +1,17 @@
-"""``LocalChannel``: the sites of a session in this process, with the same frames as over the network."""
+"""``local_session`` and ``LocalChannel``: the sites of a session in this process, with the frames of the network."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from stead.core.entropy import Entropy
+from stead.core.keys import Key
 from stead.errors import PartyUnreachable
 from stead.learn.header import Header
-from stead.learn.secure_sum import Participant
+from stead.learn.secure_sum import Participant, Seat
+
+Tap = Callable[[str, str, bytes], None]
+Cohort = tuple[tuple[str, bytes], ...]
 
 
 class LocalChannel:
@@ -21,7 +26,7 @@ class LocalChannel:
         self,
         sites: Mapping[str, Callable[[Header], Participant]],
         *,
-        tap: Callable[[str, str, bytes], None] | None = None,
+        tap: Tap | None = None,
     ) -> None:
         self._make = dict(sites)
         self._tap = tap
@@ -70,3 +75,30 @@ class LocalChannel:
         if self._tap is not None:
             self._tap(name, direction, frame)
         return frame
+
+
+def local_session(
+    sites: Mapping[str, Callable[[Seat], Participant]],
+    header_for: Callable[[Cohort], Header],
+    *,
+    entropy: Entropy,
+    tap: Tap | None = None,
+) -> tuple[Header, LocalChannel]:
+    """A session of sites with fresh identities in this process.
+
+    Args:
+        sites: for each site's name, what makes its participant from its seat.
+        header_for: the header, given the cohort.
+        entropy: for identities, and whatever the sites draw.
+        tap: see ``LocalChannel``.
+
+    Returns:
+        The header, and a channel that has not been opened.
+    """
+    keys = {name: Key.generate(entropy) for name in sites}
+    header = header_for(tuple((name, key.public.raw) for name, key in keys.items()))
+
+    def seated(name: str) -> Callable[[Header], Participant]:
+        return lambda shown: sites[name](Seat(header=shown, key=keys[name], entropy=entropy))
+
+    return header, LocalChannel({name: seated(name) for name in sites}, tap=tap)
