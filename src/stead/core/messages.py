@@ -54,13 +54,15 @@ class Datasets(_Message, frozen=True, tag="datasets"):
 class Preview(_Message, frozen=True, tag="preview"):
     """What would this plan cost, and who must approve it? Looks at no row, spends nothing. Answered by ``Quote``.
 
-    ``outlet`` is the way the result would leave; ``sites`` the number of sites of a session (1: this node alone).
+    ``outlet`` is the way the result would leave; ``sites`` the number of sites of a session (1: this node alone), and
+    ``colluders`` how many of their noise shares are not counted.
     """
 
     project: str
     plan: bytes
     outlet: Literal["answer", "join", "disclose"]
     sites: int = 1
+    colluders: int = 0
 
 
 class Quote(_Message, frozen=True, tag="quote"):

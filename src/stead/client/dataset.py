@@ -1,0 +1,138 @@
+"""``RemoteDataset``: a table that stays at its owner's, as a notebook sees it."""
+
+from __future__ import annotations
+
+import html
+
+from stead.client import render
+from stead.client.expressions import Aggregation, ColumnExpression, column_text
+from stead.client.frame import RemoteFrame
+from stead.client.mock import MockRows, mock_of
+from stead.client.preview import budget_text, tightest_account
+from stead.client.question import MOCK_ROWS, Question, Source
+from stead.client.site import Site
+from stead.core.messages import AccountView
+from stead.core.schema import DatasetCard, Schema
+
+
+class RemoteDataset:
+    """A dataset of one node: its public card, columns as attributes, and the verbs of a data frame.
+
+    ``heart.age`` and ``heart["age"]`` are columns; ``[...]`` also reaches a column that is called like a method.
+
+    Args:
+        site: the node.
+        name: the dataset's name there.
+    """
+
+    def __init__(self, site: Site, name: str) -> None:
+        site.view(name)
+        self._source = Source(site, name)
+
+    @property
+    def source(self) -> Source:
+        """The dataset and its site, as questions refer to them."""
+        return self._source
+
+    @property
+    def name(self) -> str:
+        """The dataset's name."""
+        return self._source.name
+
+    @property
+    def card(self) -> DatasetCard:
+        """The public card, as last fetched."""
+        return self._source.site.view(self.name).card
+
+    @property
+    def schema(self) -> Schema:
+        """The public schema."""
+        return self.card.schema
+
+    @property
+    def budget(self) -> tuple[AccountView, ...]:
+        """The accounts that questions are charged to, fetched now."""
+        return self._source.site.refresh()[self.name].accounts
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The owner's rules in words."""
+        return self._source.site.view(self.name).rules
+
+    @property
+    def mock(self) -> MockRows:
+        """Made-up rows with the same columns, types and bounds: explore for free."""
+        return mock_of(self.name, self.schema, min(MOCK_ROWS, self.schema.people[1]))
+
+    @property
+    def frame(self) -> RemoteFrame:
+        """All rows."""
+        return RemoteFrame(self._source)
+
+    def filter(self, *conditions: object) -> RemoteFrame:
+        """See ``RemoteFrame.filter``."""
+        return self.frame.filter(*conditions)
+
+    def select(self, *columns: str | ColumnExpression) -> RemoteFrame:
+        """See ``RemoteFrame.select``."""
+        return self.frame.select(*columns)
+
+    def clip(self, column: str | ColumnExpression, low: float, high: float) -> RemoteFrame:
+        """See ``RemoteFrame.clip``."""
+        return self.frame.clip(column, low, high)
+
+    def group_by(self, *columns: str | ColumnExpression) -> RemoteFrame:
+        """See ``RemoteFrame.group_by``."""
+        return self.frame.group_by(*columns)
+
+    def agg(self, **named: Aggregation) -> Question:
+        """See ``RemoteFrame.agg``."""
+        return self.frame.agg(**named)
+
+    def count(self) -> Aggregation:
+        """How many rows there are."""
+        return self.frame.count()
+
+    def __getitem__(self, column: str) -> ColumnExpression:
+        return self.frame[column]
+
+    def __getattr__(self, name: str) -> ColumnExpression:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self.frame[name]
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *(c.name for c in self.schema.columns if c.name.isidentifier())]
+
+    def __repr__(self) -> str:
+        return render.facts(self._title(), self._pairs())
+
+    def _repr_html_(self) -> str:
+        header = ("column", "kind", "description")
+        rows = [(c.name, column_text(c), c.description) for c in self.schema.columns]
+        pairs = [(name, value) for name, value in self._pairs() if name != "Columns"]
+        about = f"<p>{html.escape(self.card.description)}</p>" if self.card.description else ""
+        return render.facts_html(self._title(), pairs, after=about + render.table_html(header, rows, caption="Columns"))
+
+    def _title(self) -> str:
+        least, most = self.schema.people
+        size = f"{least:,}–{most:,}" if least < most else f"{least:,}"
+        return f"{self._source.title} · {size} people · unit: {self.schema.unit}"
+
+    def _pairs(self) -> list[tuple[str, str]]:
+        card, view = self.card, self._source.site.view(self.name)
+        columns = [f"{c.name} {column_text(c)}" for c in card.schema.columns]
+        more = f" · … {len(columns) - 12} more" if len(columns) > 12 else ""
+        tightest = tightest_account(view.accounts)
+        first = next((c.name for c in card.schema.columns if c.bounds and c.name != card.schema.person), None)
+        ask = f"heart.{first}.mean().preview()" if first else "heart.count().preview()"
+        return [
+            (
+                "Purpose",
+                " · ".join(filter(None, (card.purpose, card.contact and f"contact {card.contact}", card.licence))),
+            ),
+            ("Columns", " · ".join(columns[:12]) + more),
+            ("Budget", budget_text(tightest) if tightest else "no account for this project"),
+            ("Rules", " · ".join(view.rules)),
+            ("Next", f"heart.mock.head()   {ask}".replace("heart", self.name if self.name.isidentifier() else "data")),
+        ]

@@ -1,0 +1,287 @@
+"""One question to several sites: each adds its integers and a share of the noise under masks, one answer comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from stead.client import render
+from stead.client.answer import Answer
+from stead.client.dataset import RemoteDataset
+from stead.client.expressions import Aggregation
+from stead.client.preview import Preview
+from stead.client.question import RELEASE_BYTES, WITHIN, Question, require_purpose
+from stead.client.sessions import SessionTerms, SitesChannel
+from stead.client.site import Site
+from stead.core import messages
+from stead.core.leaves import Outlet
+from stead.core.schema import Schema
+from stead.errors import PartyTimedOut, PolicyDenied, TooFewParties, UsageError
+from stead.learn.fleet import Fleet
+from stead.learn.header import Header, model_hash
+from stead.plans.analysis import parts
+from stead.plans.plan import encode_plan, plan_hash
+from stead.plans.query import Query
+from stead.plans.sums import decode_answer, error_bars, sigmas_for
+
+RING_BITS = 64
+
+
+def one_schema(sites: Sequence[RemoteDataset]) -> Schema:
+    """The schema that all sites share, with the widest of their size ranges.
+
+    Raises:
+        UsageError: they differ in what a question or a training depends on; the text names the first difference.
+    """
+    first = sites[0]
+    for other in sites[1:]:
+        if other.name != first.name:
+            raise UsageError(
+                f"the dataset is called {first.name!r} at {first.source.site.name} and {other.name!r} "
+                f"at {other.source.site.name}: one plan needs one name."
+            )
+        difference = _difference(first.schema, other.schema)
+        if difference:
+            raise UsageError(
+                f"{first.source.site.name} and {other.source.site.name} differ in {difference}.",
+                hint="owners must declare the same columns, categories, bounds and rows per person",
+            )
+    least = min(site.schema.people[0] for site in sites)
+    most = max(site.schema.people[1] for site in sites)
+    return replace(first.schema, people=(least, most))
+
+
+def quotes(sites: Sequence[Site], plan: bytes, outlet: Outlet, *, colluders: int) -> dict[str, messages.Quote]:
+    """Every site's quote for the same plan; nothing is spent.
+
+    Raises:
+        PolicyDenied: a site's rules deny it; the reason is the owner's.
+    """
+    found = {}
+    for site in sites:
+        message = messages.Preview(
+            project=site.project, plan=plan, outlet=outlet, sites=len(sites), colluders=colluders
+        )
+        found[site.name] = site.ask(message, messages.Quote)
+    return found
+
+
+def refuse_denied(found: dict[str, messages.Quote]) -> None:
+    """Raise ``PolicyDenied`` if a site would refuse, before any other site is charged."""
+    for name, quote in found.items():
+        if quote.decision == "deny":
+            raise PolicyDenied(f"{name} does not allow it: {quote.reason}")
+
+
+@dataclass(frozen=True, eq=False)
+class JointQuestion:
+    """A question and the sites it goes to.
+
+    Attributes:
+        question: written against one of the sites' datasets.
+        sites: the datasets; two or more.
+        colluders: sites whose noise shares are not counted on; noise stays enough if so many sites (and the
+            scientist) work together.
+    """
+
+    question: Question
+    sites: tuple[RemoteDataset, ...]
+    colluders: int = 1
+
+    def __post_init__(self) -> None:
+        if len(self.sites) < 2:
+            raise TooFewParties(
+                f"a joint question needs at least 2 sites; got {len(self.sites)}.",
+                hint="one site: question.answer(...)",
+            )
+        if not 0 <= self.colluders < len(self.sites):
+            raise UsageError(f"colluders must be 0 to {len(self.sites) - 1}; got {self.colluders}.")
+        if self.question.source.name != self.sites[0].name:
+            raise UsageError(
+                f"the question is about {self.question.source.name!r}, the sites' datasets are {self.sites[0].name!r}."
+            )
+
+    @property
+    def schema(self) -> Schema:
+        """The schema that all sites share."""
+        return one_schema(self.sites)
+
+    @property
+    def title(self) -> str:
+        """``heart · North, South, East``."""
+        return f"{self.sites[0].name} · {', '.join(site.name for site in self._nodes)}"
+
+    def plan(self, within: float) -> Query:
+        """The plan, with the noise of all sites together chosen for ``within``."""
+        bare, schema, people = self.question.plan(), self.schema, self._people
+        sigmas = sigmas_for(bare, schema, within, sites=len(self.sites), colluders=self.colluders, people=people)
+        return self.question.plan(sigmas)
+
+    def preview(self, *, within: float = WITHIN) -> Preview:
+        """Error bars over all sites, and each site's price and decision. Spends nothing."""
+        plan = self.plan(within)
+        found = quotes(self._nodes, encode_plan(plan), "join", colluders=self.colluders)
+        return Preview(self.title, self.bars(plan), found, plan.sigmas)
+
+    def answer(self, *, why: str, within: float = WITHIN) -> Answer | JointPending:
+        """Ask it: one ``Answer``, or a ``JointPending`` while an owner decides.
+
+        Raises:
+            PurposeMissing: ``why`` is empty.
+            Refused: a site's rules or budget do not allow it; then no site goes on.
+        """
+        require_purpose(why)
+        plan = self.plan(within)
+        encoded = encode_plan(plan)
+        found = quotes(self._nodes, encoded, "join", colluders=self.colluders)
+        refuse_denied(found)
+        terms = SessionTerms(self._nodes[0].scientist.entropy.take(RELEASE_BYTES), encoded, "join", why)
+        header = Header(
+            release=terms.release,
+            plan_hash=plan_hash(encoded),
+            cohort=tuple((site.name, site.node_key) for site in self._nodes),
+            length=sum(part.size for part in parts(plan, self.schema)),
+            ring_bits=RING_BITS,
+            rounds=1,
+            colluders=self.colluders,
+            model_hash=model_hash(b""),
+            outlet="join",
+            minimum=len(self.sites),
+        )
+        asking = {name for name, quote in found.items() if quote.decision == "ask"}
+        channel = SitesChannel(self._nodes, terms, header.to_bytes(), ask_first=asking)
+        return JointPending(self, plan, header, channel).refresh()
+
+    def bars(self, plan: Query, answer: object = None) -> dict[str, object]:
+        """Half-widths over all sites together."""
+        return error_bars(
+            plan, self.schema, sites=len(self.sites), colluders=self.colluders, people=self._people, answer=answer
+        )
+
+    @property
+    def _nodes(self) -> tuple[Site, ...]:
+        return tuple(dataset.source.site for dataset in self.sites)
+
+    @property
+    def _people(self) -> int:
+        return sum(site.schema.people[0] for site in self.sites)
+
+
+@dataclass(frozen=True, eq=False)
+class JointPending:
+    """A joint question that waits for a person at one or more sites.
+
+    Attributes:
+        asked: what was asked, of whom.
+        plan: the plan.
+        header: the session's header.
+        channel: the session.
+    """
+
+    asked: JointQuestion
+    plan: Query
+    header: Header
+    channel: SitesChannel = field(repr=False)
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """The sites that have not decided."""
+        return tuple(self.channel.waiting)
+
+    def refresh(self) -> Answer | JointPending:
+        """Ask again: the answer if all sites take part now, else this.
+
+        Raises:
+            Refused: a site denied it; then no site goes on.
+        """
+        return self._finish() if not self.channel.prepare() else self
+
+    def wait(self, timeout_s: float = 86_400.0, *, pause_s: float = 2.0) -> Answer:
+        """Wait for the decisions.
+
+        Raises:
+            PartyTimedOut: not all have decided in that time; the question stays open.
+            Refused: a site denied it.
+        """
+        if not self.channel.wait(timeout_s, pause_s=pause_s):
+            raise PartyTimedOut(
+                f"{', '.join(self.waiting)} has not decided within {timeout_s:g} s.", hint=".wait() again"
+            )
+        return self._finish()
+
+    def _finish(self) -> Answer:
+        asked, plan = self.asked, self.plan
+        clock = asked.sites[0].source.site.scientist.clock
+        total = Fleet(self.channel, clock=clock).ask(self.header)
+        for doubt in self.channel.doubts:
+            raise doubt
+        for dataset in asked.sites:
+            dataset.source.site.refresh()
+        return Answer(
+            title=asked.title,
+            query=plan,
+            schema=asked.schema,
+            values=decode_answer(plan, asked.schema, total),
+            errors=asked.bars(plan, total),
+            receipts=self.channel.receipts,
+            size_bytes=self.channel.size_bytes,
+        )
+
+    def __repr__(self) -> str:
+        return render.facts(f"Pending · {self.asked.title}", self._pairs())
+
+    def _repr_html_(self) -> str:
+        return render.facts_html(f"Pending · {self.asked.title}", self._pairs())
+
+    def _pairs(self) -> list[tuple[str, str]]:
+        waiting = [
+            (name, f"{', '.join(reply.approvers) or 'the owner'} decides: {reply.reason}")
+            for name, reply in self.channel.waiting.items()
+        ]
+        return [*waiting, ("Next", ".wait() or .refresh()")]
+
+
+def ask(
+    question: Question | Aggregation,
+    sites: Sequence[RemoteDataset],
+    *,
+    why: str,
+    within: float = WITHIN,
+    colluders: int = 1,
+) -> Answer | JointPending:
+    """One question to all sites: integer sums and noise shares under masks, one answer.
+
+    Args:
+        question: written against the dataset of any of the sites.
+        sites: the datasets; they must have one name and one schema (sizes may differ).
+        why: what the answer is for; recorded in every owner's log.
+        within: half-width at 95 %, all cells jointly, as a fraction of the declared range (means) or of the public
+            size of all sites together (counts).
+        colluders: sites whose noise shares are not counted on.
+
+    Raises:
+        PurposeMissing: ``why`` is empty.
+        TooFewParties: fewer than two sites.
+        Refused: a site's rules or budget do not allow it; then no site goes on.
+    """
+    whole = question.question() if isinstance(question, Aggregation) else question
+    return JointQuestion(whole, tuple(sites), colluders).answer(why=why, within=within)
+
+
+def _difference(first: Schema, other: Schema) -> str:
+    mine, theirs = ({column.name: column for column in schema.columns} for schema in (first, other))
+    for name in (*mine, *theirs):
+        if name not in mine or name not in theirs:
+            return f"column {name!r}, which only one of them has"
+        if replace(mine[name], description="", missing_rate=0.0) != replace(
+            theirs[name], description="", missing_rate=0.0
+        ):
+            return f"column {name!r}"
+    if [c.name for c in first.columns] != [c.name for c in other.columns]:
+        return "the order of the columns"
+    for what in ("unit", "person", "rows_per_person"):
+        if getattr(first, what) != getattr(other, what):
+            return what.replace("_", " ")
+    return ""
