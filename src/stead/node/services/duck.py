@@ -1,0 +1,69 @@
+"""DuckDB, locked: no extensions, no network, no file but the named ones, no way back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import msgspec
+
+from stead.errors import UsageError
+
+_LOCKED = (
+    "SET autoinstall_known_extensions = false",
+    "SET autoload_known_extensions = false",
+    "SET allow_community_extensions = false",
+    "SET python_enable_replacements = false",
+    "SET enable_external_access = false",
+)
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What DuckDB may use: threads, and memory before it spills to a directory beside the file."""
+
+    threads: int = 2
+    memory_mb: int = 1024
+
+
+def open_locked(
+    path: Path, limits: Limits, *, read_only: bool, reads: tuple[Path, ...] = (), attach: Path | None = None
+) -> duckdb.DuckDBPyConnection:
+    """A connection to ``path`` that can touch nothing else but its spill directory and the files ``reads``.
+
+    Args:
+        path: the database file.
+        limits: threads and memory.
+        read_only: open it for reading.
+        reads: files that statements may read.
+        attach: a DuckDB file to open for reading under the name ``source_file``.
+
+    Raises:
+        UsageError: ``attach`` is not a DuckDB file that this version reads.
+    """
+    connection = duckdb.connect(
+        str(path), read_only=read_only, config={"threads": limits.threads, "memory_limit": f"{limits.memory_mb}MB"}
+    )
+    connection.execute(f"SET temp_directory = {literal(str(path) + '.spill')}")
+    if attach is not None:
+        try:
+            connection.execute(f"ATTACH {literal(str(attach))} AS source_file (READ_ONLY)")
+        except duckdb.Error:
+            connection.close()
+            raise UsageError("the file is no DuckDB database that can be read here.") from None
+    if reads:
+        connection.execute(f"SET allowed_paths = [{', '.join(literal(str(file)) for file in reads)}]")
+    for setting in (*_LOCKED, "SET lock_configuration = true"):
+        connection.execute(setting)
+    return connection
+
+
+def literal(text: str) -> str:
+    """``text`` as a SQL string, for the few statements that take no parameters; an owner's path, never a plan's."""
+    if "\0" in text:
+        raise UsageError("a path cannot hold a NUL character.")
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """``name`` as a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'

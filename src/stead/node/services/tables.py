@@ -1,0 +1,216 @@
+"""The node's table engine: a dataset as one DuckDB file, and the exact integers of a question over it.
+
+``load`` turns an owner's file into the node's own file once: declared columns only, typed, with each row's rank among
+its person's rows; ``Table`` answers questions from it. DuckDB runs locked: no extensions, no file but this one and its
+spill directory, no change of configuration, and no SQL but what ``stead.node.services.table_sql`` makes.
+
+Stored form: table ``rows`` with ``person_index`` (0, 1, … in order of first appearance; the identity itself is not
+kept), ``person_rank`` (0, 1, … in the source's order) and ``cI`` for the schema's column I: DOUBLE for numbers,
+BOOLEAN, or the INTEGER index of a category. Text columns are not kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import duckdb
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from stead.core.codec import digest, encode
+from stead.core.schema import Column, DatasetCard, Schema
+from stead.errors import NodeError, UsageError
+from stead.node.services.duck import Limits, open_locked
+from stead.node.services.table_load import LoadReport, fill, schema_digest
+from stead.node.services.table_sql import Statement, read_expression, statements
+from stead.plans.analysis import MAX_TOTAL, Part, parts
+from stead.plans.query import Query
+
+
+class TrainingRows(msgspec.Struct, frozen=True):
+    """Rows for a training, in stored order. Private: prints as ``<redacted>``.
+
+    Attributes:
+        columns: name to values: float64 with NaN for numbers (inside the declared bounds), objects with ``None`` for
+            booleans and categories.
+        person: for each row the index of its person, int64; at most ``rows_per_person`` rows have the same.
+    """
+
+    columns: dict[str, npt.NDArray[Any]]
+    person: npt.NDArray[np.int64]
+
+    def __repr__(self) -> str:
+        return "TrainingRows(<redacted>)"
+
+    def __reduce__(self) -> str:
+        raise TypeError("private rows cannot be pickled")
+
+
+def load(
+    source: str | Path, card: DatasetCard, directory: Path, *, limits: Limits | None = None, table: str = ""
+) -> LoadReport:
+    """Turn an owner's file into the node's own file of the dataset, replacing an earlier one whole.
+
+    Args:
+        source: a CSV, Parquet, Arrow IPC or DuckDB file.
+        card: the dataset's card; its schema decides what is kept.
+        directory: where the node keeps datasets.
+        limits: what DuckDB may use.
+        table: which table of a DuckDB file; needed when it holds several.
+
+    Returns:
+        Counts for the owner's own terminal. They are derived from rows: not for any log or reply.
+
+    Raises:
+        UsageError: a declared column is missing, holds values of another kind, or the number of people is outside
+            the declared range. The text names columns and no value.
+    """
+    limits = limits or Limits()
+    directory.mkdir(parents=True, exist_ok=True)
+    final = table_path(directory, card.name)
+    partial = final.with_suffix(".partial")
+    _remove(partial)
+    try:
+        report = fill(Path(source), card.schema, partial, table=table, limits=limits)
+        partial.replace(final)
+    finally:
+        _remove(partial)
+    return report
+
+
+def table_path(directory: Path, dataset: str) -> Path:
+    """The file of a dataset: named by a digest, so that no dataset's name can be a path."""
+    return directory / f"{digest('stead.table', encode(dataset)).hex()[:32]}.duckdb"
+
+
+class Table:
+    """One loaded dataset, read-only.
+
+    Questions are answered exactly: ``run`` equals ``stead.plans.sums.run_reference`` on the same rows. Safe to use
+    from several threads; each call has its own cursor.
+    """
+
+    def __init__(self, directory: Path, card: DatasetCard, *, limits: Limits | None = None) -> None:
+        path = table_path(directory, card.name)
+        if not path.exists():
+            raise UsageError(f"dataset {card.name!r} has no rows in this node.", hint="stead data add")
+        self.card = card
+        self._connection = open_locked(path, limits or Limits(), read_only=True)
+        with self._cursor() as cursor:
+            stored = cursor.execute("SELECT schema_digest FROM about").fetchone()
+        if stored is None or bytes(stored[0]) != schema_digest(card.schema):
+            raise UsageError(
+                f"dataset {card.name!r} was loaded under another schema.", hint="add the data again with this schema"
+            )
+
+    @property
+    def schema(self) -> Schema:
+        """The public description of the table."""
+        return self.card.schema
+
+    def run(self, query: Query) -> npt.NDArray[np.int64]:
+        """The exact integers of ``query``, without noise: the flat vector of ``parts(query, schema)``.
+
+        Raises:
+            UsageError: the question cannot be asked; never because of a row.
+            NodeError: the engine itself failed; the text says nothing about rows.
+        """
+        layout = parts(query, self.schema)
+        starts = np.cumsum([0] + [part.size for part in layout])
+        vector = np.zeros(int(starts[-1]), dtype=np.int64)
+        with self._cursor() as cursor:
+            for statement in statements(query, self.schema, layout):
+                _place(vector, cursor, statement, layout, starts)
+        return vector
+
+    def columns(self, names: Sequence[str]) -> TrainingRows:
+        """The named columns of every row in use, for a training.
+
+        Raises:
+            UnknownColumn: a column that is not declared.
+            UsageError: a text column or the person column.
+        """
+        chosen = [self._readable(name) for name in names]
+        asked, parameters = ["person_index"], list[float | int]()
+        for index, column in chosen:
+            text, bounds = read_expression(column, index)
+            asked.append(f"{text} AS c{index}")
+            parameters += bounds
+        text = f"SELECT {', '.join(asked)} FROM rows WHERE person_rank < CAST(? AS BIGINT)"  # noqa: S608 - fixed words
+        with self._cursor() as cursor:
+            held = cursor.execute(text, [*parameters, self.schema.rows_per_person]).fetchnumpy()
+        return TrainingRows(
+            columns={column.name: _values(column, held[f"c{index}"]) for index, column in chosen},
+            person=np.asarray(held["person_index"], dtype=np.int64),
+        )
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Table({self.card.name!r}, rows=<redacted>)"
+
+    def _readable(self, name: str) -> tuple[int, Column]:
+        column = self.schema.column(name)
+        if column.kind == "text" or name == self.schema.person:
+            raise UsageError(f"column {name!r} cannot be read: it is text, or tells people apart.")
+        return self.schema.columns.index(column), column
+
+    @contextlib.contextmanager
+    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor whose errors say nothing: DuckDB's texts can quote values."""
+        cursor = self._connection.cursor()
+        try:
+            yield cursor
+        except duckdb.Error as error:
+            kind = re.sub(r"[^A-Za-z]", "", type(error).__name__)
+            raise NodeError(f"the table engine failed ({kind}).") from None
+        finally:
+            cursor.close()
+
+
+def _place(
+    vector: npt.NDArray[np.int64],
+    cursor: duckdb.DuckDBPyConnection,
+    statement: Statement,
+    layout: tuple[Part, ...],
+    starts: npt.NDArray[np.int64],
+) -> None:
+    """Write a statement's rows (group, cell, integers …) into the vector. DuckDB's sums are exact 128-bit integers."""
+    rows = cursor.execute(statement.text, statement.parameters)
+    while batch := rows.fetchmany(1 << 16):
+        for group, cell, *integers in batch:
+            for index, integer in zip(statement.parts, integers, strict=True):
+                place = int(starts[index]) + int(group) * layout[index].cells + int(cell)
+                vector[place] = max(-MAX_TOTAL, min(MAX_TOTAL, int(integer)))
+
+
+def _values(column: Column, held: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if column.bounds is not None:
+        return np.ma.filled(np.ma.asarray(held, dtype=np.float64), np.nan)
+    missing = np.ma.getmaskarray(held) if isinstance(held, np.ma.MaskedArray) else np.zeros(len(held), dtype=np.bool_)
+    plain = np.ma.getdata(held)
+    values = np.array((False, True) if column.kind == "boolean" else column.categories, dtype=object)
+    found: npt.NDArray[Any] = values[np.where(missing, 0, plain).astype(np.int64)]
+    found[missing] = None
+    return found
+
+
+def _remove(path: Path) -> None:
+    for leftover in (path, path.with_name(path.name + ".wal")):
+        leftover.unlink(missing_ok=True)
+
+
+__all__ = ["Limits", "LoadReport", "Table", "TrainingRows", "load", "schema_digest", "table_path"]
