@@ -77,7 +77,9 @@ class Accounts:
             made = self.ensure(write, {account: target})
             row = write.lock_accounts([account])[account]
             if row["orders"] != target.orders:
-                raise UsageError(f"account {account!r} decides at Rényi orders {row['orders']}, fixed when it was made.")
+                raise UsageError(
+                    f"account {account!r} decides at Rényi orders {row['orders']}, fixed when it was made."
+                )
             if not made:
                 change = tables.accounts.update().where(tables.accounts.c.id == account)
                 write.connection.execute(change.values(epsilon=target.epsilon, delta=target.delta))

@@ -204,7 +204,8 @@ def _plus(spent: tuple[int, ...], price: tuple[int, ...]) -> tuple[int, ...]:
 def _replay(connection: Connection) -> dict[str, Balance]:
     accounts, entries = tables.accounts, tables.entries
     balances = {
-        row.id: Balance((0,) * len(row.orders), 0) for row in connection.execute(sa.select(accounts.c.id, accounts.c.orders))
+        row.id: Balance((0,) * len(row.orders), 0)
+        for row in connection.execute(sa.select(accounts.c.id, accounts.c.orders))
     }
     for entry in connection.execute(sa.select(entries).order_by(entries.c.id)).mappings():
         balance = balances[entry["account"]]

@@ -114,7 +114,9 @@ class People:
 
     def _enrolments(self, key: bytes) -> list[tuple[str, str, str]]:
         rows = tables.people
-        query = sa.select(rows.c.name, rows.c.role, rows.c.project).where(rows.c.key == key, rows.c.revoked_at.is_(None))
+        query = sa.select(rows.c.name, rows.c.role, rows.c.project).where(
+            rows.c.key == key, rows.c.revoked_at.is_(None)
+        )
         with self._store.read() as connection:
             return [(name, role, project) for name, role, project in connection.execute(query)]
 

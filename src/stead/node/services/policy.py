@@ -214,7 +214,9 @@ class Policy:
             return Decision("deny", f"{facts.sites} sites take part; this node wants at least {joining.least_sites}")
         if facts.outlet == "join" and facts.colluders < joining.least_colluders:
             least = joining.least_colluders
-            return Decision("deny", f"the noise counts on {facts.colluders} colluders; this node wants at least {least}")
+            return Decision(
+                "deny", f"the noise counts on {facts.colluders} colluders; this node wants at least {least}"
+            )
         return None
 
 

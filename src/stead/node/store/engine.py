@@ -89,7 +89,9 @@ class Transaction:
 
     def _take(self, lock: Lock) -> None:
         if self._held is not None and lock < self._held:
-            raise NodeError(f"locks are taken in the order release, accounts, head: {lock.name} after {self._held.name}.")
+            raise NodeError(
+                f"locks are taken in the order release, accounts, head: {lock.name} after {self._held.name}."
+            )
         self._held = lock
 
 
@@ -107,8 +109,8 @@ class Store:
     def __init__(self, engine: Engine, *, busy_timeout_s: float) -> None:
         self.engine = engine
         self._busy_timeout_s = busy_timeout_s
-        self._reader = engine if engine.dialect.name == "sqlite" else engine.execution_options(
-            isolation_level="REPEATABLE READ"
+        self._reader = (
+            engine if engine.dialect.name == "sqlite" else engine.execution_options(isolation_level="REPEATABLE READ")
         )
         self._writer = engine.execution_options(stead_write=True)
 

@@ -47,7 +47,11 @@ def guards(dialect: str) -> tuple[str, ...]:
     """All of the current schema's guards."""
     facts = ("id", "requester", "project", "dataset", "outlet", "plan_hash", "plan", "header", "why", "made_at")
     return (
-        *(sql for table in ("entries", "leaves", "log_nodes", "policies", "node") for sql in append_only(dialect, table)),
+        *(
+            sql
+            for table in ("entries", "leaves", "log_nodes", "policies", "node")
+            for sql in append_only(dialect, table)
+        ),
         *no_delete(dialect, "accounts"),
         *no_delete(dialect, "releases"),
         *no_delete(dialect, "sessions"),

@@ -22,7 +22,11 @@ def upgrade() -> None:
     dialect = op.get_bind().dialect.name
     facts = ("id", "requester", "project", "dataset", "outlet", "plan_hash", "plan", "header", "why", "made_at")
     statements = [
-        *(sql for table in ("entries", "leaves", "log_nodes", "policies", "node") for sql in append_only(dialect, table)),
+        *(
+            sql
+            for table in ("entries", "leaves", "log_nodes", "policies", "node")
+            for sql in append_only(dialect, table)
+        ),
         *no_delete(dialect, "accounts"),
         *no_delete(dialect, "releases"),
         *no_delete(dialect, "sessions"),
