@@ -211,7 +211,7 @@ def _scale(b: ProgramBuilder, x: Value, weight: Value | None, bias: Value | None
 
 
 def _normal(b: ProgramBuilder, x: Value, axes: tuple[int, ...], epsilon: float) -> tuple[Value, Value, Value]:
-    """x with mean 0 and variance 1 over axes, the mean and 1 / the deviation."""
+    """Give x with mean 0 and variance 1 over axes, the mean and 1 / the deviation."""
     mean = b.mean(x, axes, keep=True)
     centred = b.add("sub", x, mean)
     variance = b.mean(b.add("mul", centred, centred), axes, keep=True)

@@ -3,6 +3,7 @@
 Every function takes the inputs of one example, the attributes and the declared types of the outputs. Mapping over
 examples is ``torch.func.vmap``'s work.
 """
+# ruff: noqa: FBT003  # the calls are ATen's
 
 from __future__ import annotations
 
@@ -179,11 +180,11 @@ def _indexing(torch: Any) -> dict[str, Function]:
         return valid.reshape((1,) * axis + (-1,) + (1,) * (rank - axis - 1))
 
     def gather(t: Tensors, a: Attributes, _o: Types) -> Any:
-        index, valid = bounded(t[1], t[0].shape[a["axis"]])  # type: ignore[index]
+        index, valid = bounded(t[1], t[0].shape[a["axis"]])
         return torch.where(valid, torch.gather(t[0], a["axis"], index), nothing(t[0]))
 
     def scatter_add(t: Tensors, a: Attributes, _o: Types) -> Any:
-        index, valid = bounded(t[1], t[0].shape[a["axis"]])  # type: ignore[index]
+        index, valid = bounded(t[1], t[0].shape[a["axis"]])
         return torch.scatter_add(t[0], a["axis"], index, torch.where(valid, t[2], zero(t[2])))
 
     def index_select(t: Tensors, a: Attributes, _o: Types) -> Any:

@@ -219,7 +219,7 @@ class _Walk:
                 f"the operation {node.target} is in the table, but not so: {error.what}"
             ) from None
         self._compare(node, kinds, result)
-        return cast("Lowered", result)
+        return result
 
     def _named(self, node: Node) -> dict[str, Any]:
         return {name: self._argument(item) for name, item in node.kwargs.items()}

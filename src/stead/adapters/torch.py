@@ -11,7 +11,7 @@ torch is loaded by the first call, not by importing this module.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -28,8 +28,8 @@ from stead.plans.program import Program
 if TYPE_CHECKING:
     import torch
 
-    Example = torch.Tensor | Array
-    Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Example: TypeAlias = "torch.Tensor | Array"
+Loss: TypeAlias = "Callable[[torch.Tensor, torch.Tensor], torch.Tensor]"
 
 
 def trace(module: torch.nn.Module, example_x: Example) -> Program:

@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 
 from stead.errors import UsageError
-from stead.plans.check import save_constants, type_of
+from stead.plans.check import load_constants, save_constants, type_of
 from stead.plans.ops import operation
 from stead.plans.ops.operation import FLOATS, Array
 from stead.plans.program import Attribute, DType, Input, Program, Role, Step, TensorType
@@ -216,8 +216,6 @@ def bind(program: Program, values: Mapping[str, Array]) -> Program:
     Raises:
         UsageError: a name is no input of the Program, or its array is not of the input's type.
     """
-    from stead.plans.check import load_constants
-
     names = {item.name: item for item in program.inputs}
     for name, array in values.items():
         if name not in names or type_of(array) != names[name].type:
@@ -228,7 +226,10 @@ def bind(program: Program, values: Mapping[str, Array]) -> Program:
     first, count = len(program.inputs), len(program.inputs) + len(old)
     order = [*kept, *range(first, count), *bound]
     place = {number: at for at, number in enumerate(order)}
-    renumber = lambda numbers: tuple(place.get(number, number) for number in numbers)  # noqa: E731
+
+    def renumber(numbers: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(place.get(number, number) for number in numbers)
+
     return Program(
         inputs=tuple(program.inputs[at] for at in kept),
         constants=save_constants([*old, *(np.asarray(values[program.inputs[at].name]) for at in bound)]),

@@ -25,7 +25,8 @@ class Encoding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rows to tensors: ``features`` side by side give x (float32, shape (width,)), ``target`` gives y.
 
     The target of a classifier is the int64 index of the category (or 0/1 for a boolean), of a regression the
-    scaled value as float32. A row whose target is NULL gives the zero gradient.
+    scaled value as float32. A row whose target is NULL (-1 or NaN in y) gives the zero gradient. ``shape`` is the
+    shape of x where it is not ``(width,)``.
     """
 
     features: tuple[Feature, ...]
@@ -83,11 +84,11 @@ class LocalSteps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="training"):
     """A federated training as data.
 
-    ``gradient`` is the encoded Program (``Program.to_bytes()``) with inputs ``(*parameters, x, y)`` of one example
-    and outputs ``(loss, *gradients)``; the engine adds the batch axis by mapping. Exactly one of ``privacy`` (FedSGD,
-    the outlet ``join``) and ``local`` (FedAvg, the outlet ``disclose``) is set. ``ring_bits`` is the width of the
-    masked integers, ``rounds`` the number of rounds at most; ``lattice`` quantises updates where ``privacy`` is unset.
-    ``buffers`` are fixed inputs of the Program besides the parameters, by name.
+    ``gradient`` is the encoded Program (``plans.plan.encode_plan``) with inputs ``(*parameters, x, y)`` of one example
+    and outputs ``(loss, *gradients)``; the engine adds the batch axis by mapping. Buffers are its constants
+    (``plans.builder.bind``). Exactly one of ``privacy`` (FedSGD, the outlet ``join``) and ``local`` (FedAvg, the
+    outlet ``disclose``) is set. ``ring_bits`` is the width of the masked integers, ``rounds`` the number of rounds at
+    most; ``lattice`` quantises updates where ``privacy`` is unset.
     """
 
     dataset: str

@@ -194,7 +194,7 @@ def _weight(call: Call) -> Array:
 def _average(call: Call) -> Array:
     window = _call_window(call, call.ints("size"))
     (array,) = call.arrays
-    return cut(array, window, 0.0).mean(axis=(-2, -1), dtype=array.dtype)
+    return np.asarray(cut(array, window, 0.0).mean(axis=(-2, -1), dtype=array.dtype))
 
 
 def _largest(call: Call) -> tuple[Array, ...]:

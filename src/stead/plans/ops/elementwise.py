@@ -83,11 +83,11 @@ def _cast(call: Call) -> Array:
         # The largest float64 below 2^63: a conversion out of range is undefined in C.
         bounded = np.clip(np.nan_to_num(array.astype(np.float64), nan=0.0), -(2.0**63), 2.0**63 - 1024)
         return bounded.astype(np.int64)
-    return array.astype(target)
+    return np.asarray(array.astype(target))
 
 
 def _relu(array: Array) -> Array:
-    return np.maximum(array, array.dtype.type(0))
+    return np.asarray(np.maximum(array, array.dtype.type(0)))
 
 
 def _sigmoid(array: Array) -> Array:

@@ -66,7 +66,7 @@ def _per_source(inputs: Types, _attributes: Attributes, _outputs: Types) -> int:
 
 
 def _grid(index: Array, axis: int) -> tuple[Array, ...]:
-    grid = list(np.indices(index.shape, sparse=True))
+    grid: list[Array] = list(np.indices(index.shape, sparse=True))
     grid[axis] = index
     return tuple(grid)
 

@@ -36,11 +36,11 @@ def _mm(call: Call) -> Array:
     first, second = call.arrays
     if call.leads == (1, 0):  # one large product instead of many small ones
         return (first.reshape(-1, first.shape[-1]) @ second).reshape(*first.shape[:-1], second.shape[-1])
-    return np.matmul(first, second)
+    return np.asarray(np.matmul(first, second))
 
 
 def _bmm(call: Call) -> Array:
-    return np.matmul(call.arrays[0], call.arrays[1])
+    return np.asarray(np.matmul(call.arrays[0], call.arrays[1]))
 
 
 LINEAR = (
