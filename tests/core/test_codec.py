@@ -168,7 +168,7 @@ def test_every_other_float_does(value):
 
 @pytest.mark.parametrize(
     "value",
-    [float("nan"), 1 << 64, -(1 << 63) - 1, SessionFrame(release=b"", frame="text"), [[float("nan")]]],  # type: ignore[arg-type]
+    [float("nan"), 1 << 64, -(1 << 63) - 1, SessionFrame(release=b"", frame="text"), [[float("nan")]], "\ud800"],  # type: ignore[arg-type]
 )
 def test_what_could_not_be_read_is_not_written(value):
     with pytest.raises(UsageError):

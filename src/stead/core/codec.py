@@ -61,7 +61,7 @@ def encode(value: object) -> bytes:
         data = _ENCODER.encode(value)
         if isinstance(value, msgspec.Struct):
             data = _ENCODER.encode(_decoder(type(value)).decode(data))
-    except (msgspec.MsgspecError, OverflowError, RecursionError) as error:
+    except (ValueError, OverflowError, RecursionError) as error:
         raise UsageError(f"a {type(value).__name__} cannot be encoded: {_public_text(error)}.") from None
     try:
         _check_structure(data)

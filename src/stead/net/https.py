@@ -43,8 +43,8 @@ class Timing(msgspec.Struct, frozen=True):
     """How long to wait, in seconds: to connect, for the next byte, and for one exchange as a whole."""
 
     connect_s: float = 10.0
-    silence_s: float = 60.0
-    exchange_s: float = 900.0
+    silence_s: float = 300.0
+    exchange_s: float = 1800.0
 
 
 @final

@@ -1,0 +1,294 @@
+"""What is fuzzed: every parser of bytes from outside, in one table.
+
+A target is a name, a function that loads the parser (late, so that a parser whose library is absent costs nothing) and
+one that gives seeds: bytes that the parser accepts. A parser may return, or raise an error of the tree; anything else
+that comes out of it is a find. To add one, write a row.
+"""
+
+import functools
+import importlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from stead.core.codec import decode, encode
+from stead.core.keys import Key, PublicKey
+from stead.core.leaves import Leaf, ResultStored
+from stead.core.merkle import MemoryNodes, MerkleLog, leaf_hash, verify_consistency, verify_inclusion
+from stead.core.messages import ListDatasets, Message, Receipt, SessionFrame
+from stead.core.notes import Checkpoint, log_origin, open_checkpoint, sign_checkpoint, sign_note
+from stead.core.receipts import verify_receipt
+from stead.core.signed import DOMAIN, MemoryReplayGuard, Signed, open_envelope, seal, unseal
+
+VECTORS = Path(__file__).parents[1] / "vectors"
+ALICE = Key.from_bytes(bytes(range(32)))
+NODE = Key.from_bytes(bytes(range(32, 64)))
+ORIGIN = log_origin(NODE.public.raw)
+NOW = 1.7e9
+
+Parser = Callable[[bytes], object]
+
+
+class Target(NamedTuple):
+    """One row: ``load`` returns the parser, or None where the part of the product that holds it is not installed."""
+
+    name: str
+    load: Callable[[], Parser | None]
+    seeds: Callable[[], Iterable[bytes]]
+
+
+class FixedClock:
+    """Always the same second."""
+
+    def now(self) -> float:
+        return NOW
+
+
+class FixedEntropy:
+    """Always the same bytes."""
+
+    seeded = True
+
+    def take(self, size_bytes: int) -> bytes:
+        return bytes(range(size_bytes))
+
+
+def typed(kind: object) -> Callable[[], Parser]:
+    """A target of the codec: what decodes must encode to the same bytes."""
+
+    def parse(data: bytes) -> None:
+        assert encode(decode(data, kind)) == data
+
+    return lambda: parse
+
+
+def later(module: str, name: str) -> Callable[[], Parser | None]:
+    """A parser of another room, by its module and its name there (``Class.method`` too)."""
+
+    def load() -> Parser | None:
+        try:
+            found = importlib.import_module(module)
+        except ModuleNotFoundError:
+            return None
+        return functools.reduce(getattr, name.split("."), found)
+
+    return load
+
+
+def golden(*folders: str) -> Callable[[], list[bytes]]:
+    """Seeds from golden files."""
+    return lambda: [
+        bytes.fromhex(path.read_text()) for folder in folders for path in sorted((VECTORS / folder).glob("*.hex"))
+    ]
+
+
+def parse_sealed(data: bytes) -> None:
+    """Open a message whatever its sender."""
+    unseal(data, recipient=NODE, known=lambda _: True, replay=MemoryReplayGuard(FixedClock()), clock=FixedClock())
+
+
+def parse_resigned(data: bytes) -> None:
+    """The same with a good signature under it, as an enrolled sender could make it."""
+    unsigned = data[:-64]
+    parse_sealed(unsigned + ALICE.sign(DOMAIN, unsigned))
+
+
+def parse_body(data: bytes) -> None:
+    """The bytes as the body of a good envelope."""
+    envelope = msgspec.structs.replace(open_envelope(sealed()[0]), body=data, signature=bytes(64))
+    parse_resigned(encode(envelope))
+
+
+def sealed() -> list[bytes]:
+    """Two sealed messages."""
+    return [
+        seal(message, key=ALICE, recipient=NODE.public.raw, clock=FixedClock(), entropy=FixedEntropy())
+        for message in (ListDatasets(project="p"), SessionFrame(release=bytes(16), frame=bytes(40)))
+    ]
+
+
+def parse_note(data: bytes) -> None:
+    """The bytes as a note, broken UTF-8 included."""
+    open_checkpoint(data.decode("utf-8", "surrogateescape"), ORIGIN, NODE.public)
+
+
+def parse_signed_text(data: bytes) -> None:
+    """The bytes as the text of a note that the node has signed."""
+    text = data.decode("utf-8", "surrogateescape")
+    open_checkpoint(sign_note(text, name=ORIGIN, key=NODE), ORIGIN, NODE.public)
+
+
+def log() -> MerkleLog:
+    """Eleven leaves."""
+    entries = MerkleLog(MemoryNodes())
+    for index in range(11):
+        entries.append(leaf_hash(bytes(32), _leaf(index)))
+    return entries
+
+
+def _leaf(index: int) -> bytes:
+    return encode(ResultStored(at=float(index), release=bytes(16), result_hash=bytes(32)))
+
+
+def notes() -> list[bytes]:
+    """A signed head."""
+    return [sign_checkpoint(Checkpoint(origin=ORIGIN, size=11, root=log().root()), NODE).encode()]
+
+
+def parse_receipt(data: bytes) -> None:
+    """A receipt in msgpack."""
+    verify_receipt(decode(data, Receipt), NODE.public.raw, ORIGIN)
+
+
+def receipts() -> list[bytes]:
+    """Receipts of the first and the last leaf."""
+    return [
+        encode(
+            Receipt(
+                leaf=_leaf(index),
+                salt=bytes(32),
+                index=index,
+                proof=log().inclusion(index),
+                checkpoint=notes()[0].decode(),
+                node_key=NODE.public.raw,
+            )
+        )
+        for index in (0, 10)
+    ]
+
+
+class Proof(msgspec.Struct, array_like=True):
+    """The numbers and hashes of a proof of either kind: a leaf's index and hash, or the old tree's size and root."""
+
+    first: int
+    size: int
+    start: bytes
+    root: bytes
+    proof: tuple[bytes, ...]
+
+
+def parse_inclusion(data: bytes) -> None:
+    """An inclusion proof in msgpack."""
+    proof = decode(data, Proof)
+    verify_inclusion(proof.start, proof.first, proof.size, proof.proof, proof.root)
+
+
+def parse_consistency(data: bytes) -> None:
+    """A consistency proof in msgpack."""
+    proof = decode(data, Proof)
+    verify_consistency(proof.first, proof.start, proof.size, proof.root, proof.proof)
+
+
+def inclusions() -> list[bytes]:
+    """The proof of leaf 3."""
+    entries = log()
+    return [encode(Proof(3, 11, leaf_hash(bytes(32), _leaf(3)), entries.root(), entries.inclusion(3)))]
+
+
+def consistencies() -> list[bytes]:
+    """The proofs from 6 and 8 leaves to 11."""
+    entries = log()
+    return [encode(Proof(old, 11, entries.root(old), entries.root(), entries.consistency(old))) for old in (6, 8)]
+
+
+def identities() -> list[bytes]:
+    """The identity page of a node."""
+    from stead.net.certificates import make_identity
+
+    return [make_identity("north", NODE)]
+
+
+def parse_failure(data: bytes) -> None:
+    """A failure from outside becomes an error of the tree, whatever it names."""
+    from stead.core.failures import from_failure
+    from stead.core.messages import Failure
+
+    str(from_failure(decode(data, Failure)))
+
+
+def frames() -> list[bytes]:
+    """One frame of each kind of a session."""
+    from stead.learn import frames as kinds
+
+    session = bytes(32)
+    hello = kinds.Hello(site=1, key=bytes(32), signature=bytes(64))
+    return [
+        kinds.pack(hello),
+        kinds.pack(kinds.Roster(hellos=(hello, hello))),
+        kinds.pack(kinds.Ready(session=session)),
+        kinds.pack(kinds.Round(session=session, number=1, model_hash=bytes(32), payload=b"weights")),
+        kinds.pack(kinds.Masked(session=session, number=1, vector=bytes(16))),
+    ]
+
+
+def headers() -> list[bytes]:
+    """The header of a session of two sites."""
+    from stead.learn.header import Header
+
+    cohort = (("north", ALICE.public.raw), ("south", NODE.public.raw))
+    return [
+        Header(
+            release=bytes(16),
+            plan_hash=bytes(32),
+            cohort=cohort,
+            length=5,
+            ring_bits=64,
+            rounds=1,
+            colluders=0,
+            model_hash=bytes(32),
+            outlet="join",
+            minimum=2,
+        ).to_bytes()
+    ]
+
+
+def plans() -> list[bytes]:
+    """A query and, inside a constant of a predicate, most kinds of values."""
+    from stead.plans.query import And, Clip, Compare, Count, Filter, Histogram, IsIn, IsNull, Mean, Not, Or, Query
+
+    where = And(
+        parts=(
+            Or(parts=(Compare(column="age", op=">", value=40), IsIn(column="sex", values=("f", 1, 0.5, True)))),
+            Not(part=IsNull(column="age")),
+        )
+    )
+    from stead.core.schema import Bounds
+
+    return [
+        encode(
+            Query(
+                dataset="heart",
+                steps=(Filter(where=where), Clip(column="age", bounds=Bounds(low=0, high=99))),
+                group_by=("sex",),
+                aggregates=(
+                    Count(name="n"),
+                    Mean(name="m", column="age"),
+                    Histogram(name="h", column="age", edges=(0.0, 50.0, 99.0)),
+                ),
+                sigmas=(1.0, 2.0, 3.0),
+            )
+        )
+    ]
+
+
+TARGETS: tuple[Target, ...] = (
+    Target("message", typed(Message), golden("messages")),
+    Target("leaf", typed(Leaf), golden("leaves")),
+    Target("envelope", typed(Signed), sealed),
+    Target("sealed", lambda: parse_sealed, sealed),
+    Target("resigned", lambda: parse_resigned, sealed),
+    Target("body", lambda: parse_body, golden("messages")),
+    Target("note", lambda: parse_note, notes),
+    Target("signed-text", lambda: parse_signed_text, lambda: [notes()[0].partition(b"\n\n")[0] + b"\n"]),
+    Target("receipt", lambda: parse_receipt, receipts),
+    Target("inclusion", lambda: parse_inclusion, inclusions),
+    Target("consistency", lambda: parse_consistency, consistencies),
+    Target("failure", lambda: parse_failure, lambda: golden("messages")()[3:4]),
+    Target("public-key", lambda: PublicKey, lambda: [ALICE.public.raw]),
+    Target("identity", later("stead.net.certificates", "read_identity"), identities),
+    Target("frame", later("stead.learn.frames", "unpack"), frames),
+    Target("header", later("stead.learn.header", "Header.from_bytes"), headers),
+    Target("plan", later("stead.plans.plan", "decode_plan"), plans),
+)
