@@ -51,7 +51,7 @@ def floor_exp_minus(exponent: Fraction, bits: int) -> int:
         spare *= 2
 
 
-def cumulative_thresholds(first: Fraction, growth: Fraction, doubled: bool, bits: int) -> list[int]:  # noqa: FBT001
+def cumulative_thresholds(first: Fraction, growth: Fraction, *, doubled: bool, bits: int) -> list[int]:
     """``floor(2^bits F(x))`` for x = 0, 1, ..., up to the first that is ``2^bits - 1``; F is a distribution function.
 
     Its weights are w(0) = 1 and w(x+1) = w(x) exp(-(first + growth x)), twice that for x >= 1 where ``doubled``: a

@@ -36,7 +36,8 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -44,8 +45,8 @@ from stead.core.entropy import Keystream
 from stead.errors import UsageError
 from stead.privacy.fixed_point import cumulative_thresholds, floor_exp_minus
 
-try:
-    from stead import _native
+try:  # by name, because a compiled module is no room of the house: it stands beside all of them
+    _native: Any = import_module("stead._native")
 except ImportError:  # built without a compiler: NumPy draws the same integers, more slowly
     _native = None
 
@@ -153,8 +154,8 @@ class Sampler:
         block = 1 << self.low_bits
         doubled = self.low_bits == 0
         if self.family == "laplace":
-            return cumulative_thresholds(block * self.rate, Fraction(0), doubled, bits)
-        return cumulative_thresholds(block**2 * self.rate, 2 * block**2 * self.rate, doubled, bits)
+            return cumulative_thresholds(block * self.rate, Fraction(0), doubled=doubled, bits=bits)
+        return cumulative_thresholds(block**2 * self.rate, 2 * block**2 * self.rate, doubled=doubled, bits=bits)
 
     def exponent(self, x: int, y: int) -> Fraction:
         """Gamma: the candidate at place y of block x is accepted with probability ``exp(-gamma)``."""
