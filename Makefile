@@ -20,8 +20,8 @@ check: .venv/.dev  ## style, types, floors, sizes: the fast part
 bench: .venv/.dev  ## one script per claim, quick sizes
 	$(BIN)/python benchmarks/run_all.py --quick
 
-docs: .venv/.dev  ## draw the pictures, run the snippets, follow the links
-	$(BIN)/python docs/pictures/draw.py && $(BIN)/python -m pytest tests/docs
+docs: .venv/.dev  ## draw the pictures, write the reference, run the snippets, follow the links
+	$(BIN)/python docs/pictures/draw.py && $(BIN)/python docs/reference/write_commands.py && $(BIN)/python -m pytest tests/docs
 
 fuzz: .venv/.dev  ## ten minutes of bytes that are almost messages; finds go to the corpus
 	$(BIN)/python tests/fuzz/messages.py --seconds 600

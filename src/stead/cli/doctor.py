@@ -38,6 +38,7 @@ EXTRAS: Final[dict[str, str]] = {
     "otel": "opentelemetry",
 }
 CORE: Final = ("numpy", "msgspec", "cryptography", "duckdb", "sqlalchemy", "litestar")
+DEFAULT_NODE: Final = Path("stead-node")
 ENOUGH_DISK_BYTES: Final = 1 << 30
 MOST_CLOCK_DRIFT_S: Final = 0.05
 
@@ -156,7 +157,8 @@ def _extras() -> list[Check]:
 @click.option(
     "--node",
     type=click.Path(path_type=Path),
-    help="A node's directory, to look at its permissions and disk too.",
+    envvar="STEAD_NODE",
+    help="A node's directory, to look at its permissions and disk too; ./stead-node when there is one.",
 )
 @json_option
 def command(node: Path | None, *, as_json: bool) -> int:
@@ -164,7 +166,7 @@ def command(node: Path | None, *, as_json: bool) -> int:
 
     Ends with 1 when something is bad; a note is not bad.
     """
-    checks = examine(node)
+    checks = examine(node or (DEFAULT_NODE if DEFAULT_NODE.is_dir() else None))
     bad = [check for check in checks if check.state == "bad"]
     if as_json:
         emit_json({"healthy": not bad, "checks": checks})
