@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
+import numpy as np
 from msgspec.structs import replace
 
 from stead.client import render
@@ -21,12 +23,13 @@ from stead.core.schema import Schema
 from stead.errors import PartyTimedOut, PolicyDenied, TooFewParties, UsageError
 from stead.learn.fleet import Fleet
 from stead.learn.header import Header, model_hash
+from stead.learn.masks import IntVector
 from stead.plans.analysis import parts
 from stead.plans.plan import encode_plan, plan_hash
 from stead.plans.query import Query
 from stead.plans.sums import decode_answer, error_bars, sigmas_for
 
-RING_BITS = 64
+RING_BITS: Final = 64
 
 
 def one_schema(sites: Sequence[RemoteDataset]) -> Schema:
@@ -154,7 +157,7 @@ class JointQuestion:
         channel = SitesChannel(self._nodes, terms, header.to_bytes(), ask_first=asking)
         return JointPending(self, plan, header, channel).refresh()
 
-    def bars(self, plan: Query, answer: object = None) -> dict[str, object]:
+    def bars(self, plan: Query, answer: IntVector | None = None) -> dict[str, np.ndarray]:
         """Half-widths over all sites together."""
         return error_bars(
             plan, self.schema, sites=len(self.sites), colluders=self.colluders, people=self._people, answer=answer

@@ -140,7 +140,7 @@ class SitesChannel:
         return replies
 
     def close(self, reason: str) -> None:
-        """Tell every site that takes part that no frame will follow. Raises nothing; ``doubts`` keeps what went wrong."""
+        """Tell every site that takes part that no frame will follow. Raises nothing; see ``doubts``."""
         if self._closed:
             return
         self._closed = True

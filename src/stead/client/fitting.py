@@ -1,0 +1,161 @@
+"""``fit``: train a model where the data is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Unpack
+
+from msgspec.structs import replace
+
+from stead.client.dataset import RemoteDataset
+from stead.client.frameworks import framework_of
+from stead.client.joint import one_schema, quotes, refuse_denied
+from stead.client.question import RELEASE_BYTES, require_purpose
+from stead.client.run import RunParts, TrainingRun
+from stead.client.scoring import Scorer, score_name
+from stead.client.sessions import SessionTerms, SitesChannel
+from stead.client.training_plan import (
+    Cohort,
+    Draft,
+    FitOptions,
+    PrivacyTarget,
+    check_options,
+    draft,
+    open_training,
+    optimiser_of,
+    private_training,
+    score_rows,
+)
+from stead.core.schema import Schema
+from stead.errors import TooFewParties, UsageError
+from stead.learn.header import Header, model_hash
+from stead.learn.site import vector_length
+from stead.learn.strategy import FedAvg, FedSGD, ModelState, Strategy
+from stead.plans.engine import NumpyEngine
+from stead.plans.features import classes, known_targets
+from stead.plans.plan import encode_plan, plan_hash
+from stead.plans.training import Training
+from stead.plans.training_price import training_event
+from stead.privacy.accounts import Target, amounts, epsilon_spent
+
+
+def fit(
+    model: Any,
+    sites: Sequence[RemoteDataset],
+    *,
+    target: str,
+    privacy: PrivacyTarget | None,
+    why: str,
+    rounds: int = 20,
+    **options: Unpack[FitOptions],
+) -> TrainingRun:
+    """Train ``model`` at ``sites``; rows stay where they are.
+
+    With ``privacy`` each round is one noisy sum of clipped gradients (FedSGD), charged at every site before it starts.
+    Without it, sites take local steps and disclose their weighted mean (FedAvg): named approvers, marked for ever.
+    Either way the sites' contributions are masked: nobody sees one site's update, unless there is one site only.
+
+    Args:
+        model: a model that an installed adapter takes, for example an ``nn.Module``. It is not changed.
+        sites: the datasets; one name and one schema (sizes may differ).
+        target: the column to predict.
+        privacy: ``stead.epsilon(4, delta=1e-6)``, or ``None``.
+        why: what the model is for; recorded in every owner's log.
+        rounds: how many sums, at most.
+        **options: see ``FitOptions``.
+
+    Returns:
+        A finished ``TrainingRun``, or one that waits for an owner (``run.wait()``).
+
+    Raises:
+        PurposeMissing: ``why`` is empty.
+        Refused: a site's rules or budget do not allow it; then no site goes on.
+        UnsupportedOperation: the model does what cannot be sent as data; names it.
+    """
+    require_purpose(why)
+    check_options(options, private=privacy is not None)
+    if not sites:
+        raise TooFewParties("a training needs a site.", hint='sites=[north["heart"], south["heart"]]')
+    framework, schema = framework_of(model), one_schema(sites)
+    plan = draft(framework, model, schema, dataset=sites[0].name, target=target, options=options)
+    training = _training(plan, sites, privacy, rounds=rounds, options=options)
+    encoded = encode_plan(training)
+    outlet: Literal["join", "disclose"] = "join" if training.privacy else "disclose"
+    nodes = tuple(dataset.source.site for dataset in sites)
+    colluders = training.privacy.colluders if training.privacy else 0
+    found = quotes(nodes, encoded, outlet, colluders=colluders)
+    refuse_denied(found)
+    strategy = _strategy(training, sites, options)
+    terms = SessionTerms(nodes[0].scientist.entropy.take(RELEASE_BYTES), encoded, outlet, why)
+    start = ModelState.start(framework.parameters(model))
+    header = Header(
+        release=terms.release,
+        plan_hash=plan_hash(encoded),
+        cohort=tuple((site.name, site.node_key) for site in nodes),
+        length=vector_length(training),
+        ring_bits=training.ring_bits,
+        rounds=rounds,
+        colluders=colluders,
+        model_hash=model_hash(strategy.plan_round(start)),
+        outlet=outlet,
+        minimum=len(nodes),
+    )
+    asking = {name for name, quote in found.items() if quote.decision == "ask"}
+    run = TrainingRun(
+        RunParts(
+            title=f"{sites[0].name} · {', '.join(site.name for site in nodes)}",
+            model=model,
+            framework=framework,
+            sites=nodes,
+            quotes=found,
+            header=header,
+            channel=SitesChannel(nodes, terms, header.to_bytes(), ask_first=asking),
+            strategy=strategy,
+            scorer=_scorer(plan, schema, options),
+            epsilon_after=_epsilon_after(training, plan.length, privacy),
+            on_round=options.get("on_round", lambda _: None),
+            silent=options.get("silent", False),
+        )
+    )
+    return run.refresh()
+
+
+def _training(
+    plan: Draft, sites: Sequence[RemoteDataset], privacy: PrivacyTarget | None, *, rounds: int, options: FitOptions
+) -> Training:
+    if rounds < 1:
+        raise UsageError(f"a training has at least one round; got {rounds}.")
+    if privacy is None:
+        return open_training(plan, rounds=rounds, options=options)
+    colluders = options.get("colluders", 1 if len(sites) > 1 else 0)
+    if not 0 <= colluders < len(sites):
+        raise UsageError(f"colluders must be 0 to {len(sites) - 1} of {len(sites)} sites; got {colluders}.")
+    people_most = max(site.schema.people[1] for site in sites)
+    return private_training(plan, Cohort(len(sites), colluders, people_most), privacy, rounds=rounds, options=options)
+
+
+def _strategy(training: Training, sites: Sequence[RemoteDataset], options: FitOptions) -> Strategy:
+    if training.privacy is None:
+        return FedAvg(training.lattice)
+    people = [site.schema.people for site in sites]
+    return FedSGD.of(training, people, optimiser_of(options, learning_rate=0.05))
+
+
+def _scorer(plan: Draft, schema: Schema, options: FitOptions) -> Scorer:
+    x, y, mock = score_rows(plan.encoding, schema, options.get("score"))
+    known = known_targets(y)
+    shape = next(item.type.shape for item in plan.forward.inputs if item.role == "x")
+    name = score_name(plan.encoding.task, classes(plan.encoding, schema))
+    return Scorer(plan.forward, NumpyEngine(), x[known].reshape(-1, *shape), y[known], name, mock)
+
+
+def _epsilon_after(training: Training, length: int, target: PrivacyTarget | None) -> Callable[[int], float]:
+    """What the first rounds come to at the target's delta, at any site."""
+    privacy = training.privacy
+    if privacy is None or target is None:
+        return lambda _: math.inf
+    account = Target(target.epsilon, target.delta)
+    event = training_event(replace(privacy, steps=1), rate=training.sampler.rate, dimension=length)
+    once = amounts(event, account.orders)
+    return lambda rounds: epsilon_spent(account, [rounds * amount for amount in once])

@@ -1,0 +1,240 @@
+"""Checking a node from outside, with the node switched off: its exported log, receipts, and heads seen before.
+
+What a public export proves: the log is the one whose head the node signed, nothing was taken out of it since an older
+head, and a receipt's entry stands in it. What a full export proves beyond that: what each entry says, that every
+charge is the price of the event it names, and what each account has spent.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stead.client import render
+from stead.core.codec import decode
+from stead.core.export import LeafRow, LogExport, read_export
+from stead.core.keys import PublicKey
+from stead.core.leaves import AccountSet, Charged, Leaf, NodeMade
+from stead.core.merkle import MemoryNodes, MerkleLog, leaf_hash
+from stead.core.messages import Receipt
+from stead.core.notes import log_origin, open_checkpoint
+from stead.core.receipts import verify_receipt
+from stead.errors import BadMessage, BadProof, UsageError
+from stead.privacy.accounts import Target, amounts, epsilon_spent
+from stead.privacy.events import PrivacyEvent
+
+
+@dataclass(frozen=True)
+class AccountReport:
+    """What one account has spent, computed again from the log's charges."""
+
+    account: str
+    epsilon_limit: float
+    epsilon_spent: float
+    delta: float
+    charges: int
+
+
+@dataclass(frozen=True)
+class LogReport:
+    """What was proven about a log.
+
+    Attributes:
+        name: what the node calls itself.
+        node_key: the key that its head is signed by.
+        size: entries.
+        root: the recomputed root hash.
+        receipts: how many receipts were found in it.
+        older: the sizes of older heads that it was shown to contain.
+        leaves: what its entries say; empty for a public export.
+        accounts: what was spent; empty for a public export.
+        disclosures: releases without differential privacy; ``None`` for a public export.
+        testing: the node says of itself that it is for testing; ``None`` for a public export.
+    """
+
+    name: str
+    node_key: bytes
+    size: int
+    root: bytes
+    receipts: int
+    older: tuple[int, ...]
+    leaves: tuple[Leaf, ...] = field(default=(), repr=False)
+    accounts: tuple[AccountReport, ...] = ()
+    disclosures: int | None = None
+    testing: bool | None = None
+
+    def __repr__(self) -> str:
+        return render.facts(f"Log of {self.name} · verified", self._pairs())
+
+    def _repr_html_(self) -> str:
+        return render.facts_html(f"Log of {self.name} · verified", self._pairs())
+
+    def _pairs(self) -> list[tuple[str, str]]:
+        sizes = ", ".join(f"{size:,}" for size in self.older)
+        spent = [
+            (each.account, f"ε {each.epsilon_spent:.2f} of {each.epsilon_limit:.2f} at δ {each.delta:g}")
+            for each in self.accounts
+        ]
+        return [
+            ("Key", PublicKey(self.node_key).fingerprint()),
+            ("Entries", f"{self.size:,}, root {self.root.hex()[:16]}"),
+            ("Receipts", f"{self.receipts} found in the log" if self.receipts else ""),
+            ("History", f"contains the heads of {sizes} entries" if sizes else ""),
+            *spent,
+            ("Disclosures", "" if self.disclosures is None else f"{self.disclosures} without differential privacy"),
+            ("Testing", "this node says that it is for testing" if self.testing else ""),
+        ]
+
+
+def verify_log_export(
+    source: bytes | str | Path,
+    node_key: bytes,
+    *,
+    receipts: Iterable[Receipt] = (),
+    older: Iterable[str] = (),
+) -> LogReport:
+    """Check an exported log against the node's key.
+
+    Args:
+        source: the export, as bytes or as a file.
+        node_key: the raw public key that the node is known by; never taken from the export.
+        receipts: must all stand in the log.
+        older: signed heads seen earlier; the log must contain each.
+
+    Returns:
+        What was proven.
+
+    Raises:
+        BadProof: anything does not hold; nothing of the export is to be believed then.
+    """
+    export = _read(source)
+    if export.head.node_key != node_key:
+        raise BadProof("the export is of another node than the one whose key was given.")
+    origin, key = log_origin(node_key), PublicKey(node_key)
+    head = open_checkpoint(export.head.checkpoint, origin, key)
+    log = MerkleLog(MemoryNodes())
+    for row in export.leaves:
+        log.append(row.hash)
+    if (log.size, log.root()) != (head.size, head.root):
+        raise BadProof(f"the {log.size} entries do not add up to the signed head of {head.size} entries.")
+    sizes = tuple(_contains(log, note, origin, key) for note in older)
+    found = [_stands_in(export.leaves, receipt, node_key, origin) for receipt in receipts]
+    report = LogReport(export.head.name, node_key, head.size, head.root, len(found), sizes)
+    return _with_contents(report, export) if export.head.full else report
+
+
+def verify_receipt_file(path: str | Path, node_key: bytes) -> Leaf:
+    """Check a saved receipt alone, without the log: that the node signed a head that contains its entry.
+
+    Raises:
+        BadProof: it does not hold.
+    """
+    try:
+        receipt = decode(Path(path).read_bytes(), Receipt)
+    except BadMessage:
+        raise BadProof(f"{path} is no receipt of stead.") from None
+    return verify_receipt(receipt, node_key, log_origin(node_key))
+
+
+def _read(source: bytes | str | Path) -> LogExport:
+    if isinstance(source, bytes):
+        return read_export(io.BytesIO(source))
+    path = Path(source)
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}.")
+    with path.open("rb") as file:
+        return read_export(file)
+
+
+def _contains(log: MerkleLog, note: str, origin: str, key: PublicKey) -> int:
+    """The size of an older head, once the log's beginning has its root."""
+    head = open_checkpoint(note, origin, key)
+    if head.size > log.size:
+        raise BadProof(f"the node had signed a log of {head.size} entries; this one has {log.size}.")
+    if log.root(head.size) != head.root:
+        raise BadProof(f"the log's first {head.size} entries are not those that the node had signed.")
+    return head.size
+
+
+def _stands_in(leaves: Sequence[LeafRow], receipt: Receipt, node_key: bytes, origin: str) -> Leaf:
+    leaf = verify_receipt(receipt, node_key, origin)
+    hashed = leaf_hash(receipt.salt, receipt.leaf)
+    if receipt.index >= len(leaves) or leaves[receipt.index].hash != hashed:
+        raise BadProof(f"the receipt's entry {receipt.index} does not stand in the exported log.")
+    return leaf
+
+
+def _with_contents(report: LogReport, export: LogExport) -> LogReport:
+    leaves = tuple(_open(row) for row in export.leaves)
+    first = leaves[0] if leaves else None
+    if not isinstance(first, NodeMade) or first.key != report.node_key:
+        raise BadProof("the log does not begin with the entry of this node.")
+    return LogReport(
+        name=report.name,
+        node_key=report.node_key,
+        size=report.size,
+        root=report.root,
+        receipts=report.receipts,
+        older=report.older,
+        leaves=leaves,
+        accounts=recompute_accounts(leaves),
+        disclosures=sum(1 for leaf in leaves if isinstance(leaf, Charged) and leaf.outlet == "disclose"),
+        testing=first.testing,
+    )
+
+
+def _open(row: LeafRow) -> Leaf:
+    if leaf_hash(row.salt, row.body) != row.hash:
+        raise BadProof(f"entry {row.index} does not have the hash that stands in the log.")
+    try:
+        leaf: Leaf = decode(row.body, Leaf)
+    except BadMessage:
+        raise BadProof(f"entry {row.index} is none that this version can read.") from None
+    return leaf
+
+
+def recompute_accounts(leaves: Iterable[Leaf]) -> tuple[AccountReport, ...]:
+    """What every account has spent, by its charges; each charge is computed again from the event that was priced.
+
+    Raises:
+        BadProof: a charge names no known account, or is not the price of its event.
+    """
+    targets: dict[str, Target] = {}
+    spent: dict[str, list[int]] = {}
+    count: dict[str, int] = {}
+    for leaf in leaves:
+        if isinstance(leaf, AccountSet):
+            target = Target(leaf.epsilon, leaf.delta, leaf.orders)
+            if leaf.account in targets and targets[leaf.account].orders != target.orders:
+                raise BadProof(f"the orders of account {leaf.account!r} were changed after it was made.")
+            targets[leaf.account] = target
+            spent.setdefault(leaf.account, [0] * len(leaf.orders))
+            count.setdefault(leaf.account, 0)
+        if isinstance(leaf, Charged):
+            for account, paid in _charges(leaf, targets):
+                spent[account] = [old + new for old, new in zip(spent[account], paid, strict=True)]
+                count[account] += 1
+    return tuple(
+        AccountReport(name, target.epsilon, epsilon_spent(target, spent[name]), target.delta, count[name])
+        for name, target in sorted(targets.items())
+    )
+
+
+def _charges(leaf: Charged, targets: dict[str, Target]) -> Iterable[tuple[str, tuple[int, ...]]]:
+    """The charges of one release, each checked against the price of its event."""
+    if leaf.outlet == "disclose":
+        if leaf.charges or leaf.event:
+            raise BadProof(f"the disclosure {leaf.release.hex()[:8]} carries a charge, which would hide what it is.")
+        return
+    if not leaf.charges:
+        raise BadProof(f"the release {leaf.release.hex()[:8]} was charged to no account.")
+    event: PrivacyEvent = decode(leaf.event, PrivacyEvent)
+    for charge in leaf.charges:
+        target = targets.get(charge.account)
+        if target is None:
+            raise BadProof(f"the release {leaf.release.hex()[:8]} was charged to an account that was never made.")
+        if amounts(event, target.orders) != charge.amounts:
+            raise BadProof(f"the release {leaf.release.hex()[:8]} was not charged what its event costs.")
+        yield charge.account, charge.amounts
