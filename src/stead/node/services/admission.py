@@ -119,7 +119,7 @@ class Admission:
 
     @contextmanager
     def _refusals(self, claim: Claim) -> Iterator[None]:
-        """Whatever is refused inside is logged, in a transaction of its own, with the reason that the requester sees."""
+        """Whatever is refused inside is logged, in its own transaction, with the reason that the requester sees."""
         try:
             yield
         except NodeError:

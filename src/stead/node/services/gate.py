@@ -74,7 +74,7 @@ class ReleaseGate:
         language: Language,
         runner: Runner,
         sessions: Sessions,
-        at: Callable[[str], None] = lambda state: None,
+        at: Callable[[str], None] = lambda _: None,
     ) -> None:
         refuse_seeded(books.entropy, testing=books.identity.testing)
         self._books, self._language, self._runner, self._sessions, self._at = books, language, runner, sessions, at

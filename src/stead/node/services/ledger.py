@@ -245,4 +245,6 @@ def _shown(epsilon: float, *, up: bool) -> str:
         return "infinite"
     digits = 2 if epsilon >= 0.1 or epsilon <= 0 else 1 - math.floor(math.log10(epsilon))
     scaled = epsilon * 10**digits
-    return f"{(math.ceil(scaled) if up else math.floor(scaled)) / 10**digits:.{digits}f}"
+    # Amounts are rounded up in units far below what is shown; those must not turn 0.75 into 0.76.
+    whole = math.ceil(scaled - 1e-6) if up else math.floor(scaled + 1e-6)
+    return f"{whole / 10**digits:.{digits}f}"

@@ -191,11 +191,10 @@ class Policy:
         return (
             *(rule.in_words() for rule in self.rules.rules),
             "whatever no rule names is denied",
-            f"a plan has at most {ceilings.flops:,} operations, {ceilings.size_bytes:,} bytes, {ceilings.rounds:,} rounds",
-            f"a joint computation has at least {joining.least_sites} sites, of which {joining.least_colluders} or more "
-            "are assumed to collude",
-            f"a new account may spend epsilon {budgets.project.epsilon:g} (project), {budgets.scientist.epsilon:g} "
-            f"(scientist) at delta {budgets.scientist.delta:g}",
+            f"a plan has at most {ceilings.flops:g} operations, {ceilings.size_bytes:,} bytes and {ceilings.rounds} rounds",
+            f"joint computations need {joining.least_sites} sites, and noise for {joining.least_colluders} colluders",
+            f"a new project may spend epsilon {budgets.project.epsilon:g} at delta {budgets.project.delta:g}",
+            f"a new scientist may spend epsilon {budgets.scientist.epsilon:g} at delta {budgets.scientist.delta:g}",
         )
 
     def _too_expensive(self, facts: Facts) -> Decision | None:

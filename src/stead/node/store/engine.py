@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -238,7 +239,7 @@ def _use_write_ahead_log(engine: Engine, busy_timeout_s: float) -> None:
         raw = engine.raw_connection()
         try:
             mode = raw.cursor().execute("PRAGMA journal_mode=WAL").fetchone()[0]
-        except Exception as error:
+        except sqlite3.DatabaseError as error:
             if "locked" not in str(error) or time.monotonic() >= deadline:
                 raise NodeError("the node's database cannot be opened: it is not a database, or locked.") from None
             time.sleep(0.01)
@@ -258,15 +259,15 @@ def _bring_up_to_date(store: Store) -> None:
         connection = write.connection
         if connection.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SETUP_LOCK)))
-        version = _version(connection)
+        version, newest = _version(connection), tables.SCHEMA_VERSIONS[-1]
         if version is None:
             _make(connection)
         elif version not in ("", *tables.SCHEMA_VERSIONS):
             raise VersionMismatch(
-                f"this store is of schema version {version[:40]!r}; this stead knows up to {tables.SCHEMA_VERSIONS[-1]!r}.",
+                f"this store is of schema version {version[:40]!r}; this stead knows up to {newest!r}.",
                 hint="open it with the version that wrote it, or a newer one",
             )
-        elif version != tables.SCHEMA_VERSIONS[-1]:
+        elif version != newest:
             from stead.node.store.upgrade import upgrade  # Alembic takes long to import and is rarely needed
 
             upgrade(connection)

@@ -9,7 +9,7 @@ from __future__ import annotations
 _POSTGRES_REFUSE = """
 CREATE OR REPLACE FUNCTION stead_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
+  RAISE EXCEPTION USING ERRCODE = 'restrict_violation', MESSAGE = TG_TABLE_NAME || ' is append-only';
 END $$
 """
 
