@@ -40,7 +40,9 @@ RECEIPT = messages.Receipt(
 MESSAGES = (
     messages.ListDatasets(project="risk-2026"),
     messages.Datasets(
-        node="north", views=(messages.DatasetView(card=CARD, accounts=(ACCOUNT,), rules=("answers: ask",)),)
+        node="north",
+        project="risk-2026",
+        views=(messages.DatasetView(card=CARD, accounts=(ACCOUNT,), rules=("answers: ask",)),),
     ),
     messages.Preview(project="risk-2026", plan=b"\x81\xa1a\x01", outlet="answer", sites=3),
     messages.Quote(

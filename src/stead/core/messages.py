@@ -21,7 +21,7 @@ class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
 
 
 class ListDatasets(_Message, frozen=True, tag="list-datasets"):
-    """Which datasets may I know of? Answered by ``Datasets``."""
+    """Which datasets may I know of? An empty ``project`` is the caller's only one. Answered by ``Datasets``."""
 
     project: str
 
@@ -45,9 +45,10 @@ class DatasetView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Datasets(_Message, frozen=True, tag="datasets"):
-    """The answer to ``ListDatasets``."""
+    """The answer to ``ListDatasets``, for the project that was asked for (or the caller's only one)."""
 
     node: str
+    project: str
     views: tuple[DatasetView, ...]
 
 

@@ -156,7 +156,7 @@ def seal(  # noqa: PLR0913 (each is a part of the envelope)
         body=codec.encode(message),
         signature=bytes(SIGNATURE_BYTES),
     )
-    unsigned = codec.encode(envelope)[:-SIGNATURE_BYTES]
+    unsigned = codec.encode(envelope, exact=True)[:-SIGNATURE_BYTES]
     if len(unsigned) + SIGNATURE_BYTES > codec.MAX_MESSAGE_BYTES:
         raise UsageError(f"the message is over {codec.MAX_MESSAGE_BYTES} bytes.")
     return unsigned + key.sign(DOMAIN, unsigned)
