@@ -99,7 +99,7 @@ class Site:
     def refresh(self) -> dict[str, messages.DatasetView]:
         """Fetch the datasets, accounts and rules as they are now."""
         reply = self.ask(messages.ListDatasets(project=self.project), messages.Datasets)
-        self.name = reply.node
+        self.name, self.project = reply.node, reply.project
         self._views = {view.card.name: view for view in reply.views}
         return self._views
 

@@ -109,6 +109,11 @@ class Ledger:
             after.append(view(row))
         return before, tuple(after)
 
+    def own(self, accounts: Trio, limits: Limits) -> tuple[AccountView, ...]:
+        """The accounts that a scientist may see, as they are, or as they would be made at the first charge."""
+        nothing = Bill(release=b"", event=None, accounts=accounts, limits=limits, what="")
+        return self.quote(nothing)[0]
+
     def alone(self, bill: Bill) -> tuple[float, float]:
         """What the bill's event comes to by itself at the population's target: (epsilon, delta)."""
         with self._store.read() as connection:

@@ -170,6 +170,15 @@ class Log:
             proof = MerkleLog(StoredNodes(connection), _size(connection)).consistency(old_size)
             return proof, self._sign(connection)
 
+    def growth(self, old_size: int, new_size: int) -> tuple[bytes, ...]:
+        """The proof that the log of ``new_size`` leaves begins with the log of ``old_size``.
+
+        Raises:
+            UsageError: the log has not so many leaves.
+        """
+        with self._store.read() as connection:
+            return MerkleLog(StoredNodes(connection), _size(connection)).consistency(old_size, new_size)
+
     def leaves(self, start: int = 0, count: int = 1 << 20) -> list[tuple[bytes, bytes, bytes]]:
         """(body, salt, hash) of ``count`` leaves from ``start`` on: the owner's full view."""
         columns = tables.leaves.c

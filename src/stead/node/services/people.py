@@ -112,6 +112,18 @@ class People:
             f"your key is not enrolled in project {project[:80]!r} here.", hint="ask the owner to enrol it"
         )
 
+    def only_project(self, key: bytes) -> str:
+        """The project of a scientist who is enrolled in one alone.
+
+        Raises:
+            PolicyDenied: enrolled in none, or in several.
+        """
+        projects = sorted(project for _, role, project in self._enrolments(key) if role == "scientist")
+        if len(projects) != 1:
+            found = ", ".join(projects) or "none"
+            raise PolicyDenied(f"say for which project you ask; your key is enrolled in: {found}.", hint='project="…"')
+        return projects[0]
+
     def _enrolments(self, key: bytes) -> list[tuple[str, str, str]]:
         rows = tables.people
         query = sa.select(rows.c.name, rows.c.role, rows.c.project).where(

@@ -1,0 +1,103 @@
+"""The node as a web application, and the server that runs it: Litestar on uvicorn, HTTPS only."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import final
+
+import uvicorn
+from litestar import Litestar
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+
+from stead import __version__
+from stead.core.clock import SystemClock
+from stead.core.entropy import SystemEntropy
+from stead.errors import SteadError, UsageError
+from stead.net.certificates import make_certificate
+from stead.node.api.routes import MOST_BODY_BYTES, failed_request, no_such_page, routes, unexpected_error
+from stead.node.assembly import Node
+
+_DRAIN_S = 5
+
+
+def make_app(node: Node, *, on_started: Callable[[], None] = lambda: None) -> Litestar:
+    """The ASGI application of a node.
+
+    Args:
+        node: opened; it is started with the application and not closed by it.
+        on_started: called once it has started.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Litestar) -> AsyncIterator[None]:
+        node.start()
+        on_started()
+        yield
+
+    return Litestar(
+        routes(node.books, node.reception),
+        exception_handlers={SteadError: failed_request, HTTPException: no_such_page, Exception: unexpected_error},
+        lifespan=[lifespan],
+        logging_config=None,
+        openapi_config=OpenAPIConfig(title=f"stead: {node.books.identity.name}", version=__version__, path="/schema"),
+        request_max_body_size=MOST_BODY_BYTES,
+    )
+
+
+@final
+class Server:
+    """HTTPS for one node: a socket that is bound when this is made, and a loop that runs until it is stopped.
+
+    Args:
+        node: opened.
+        bind: the address to listen on; the home's setting by default.
+        port: the port; 0 takes a free one; the home's setting by default.
+
+    Raises:
+        UsageError: the address cannot be listened on.
+    """
+
+    def __init__(self, node: Node, *, bind: str | None = None, port: int | None = None) -> None:
+        settings = node.home.settings
+        self._socket = _listen(bind or settings.bind, settings.port if port is None else port)
+        files = make_certificate(
+            node.home.key, settings.hosts, directory=node.home.tls, clock=SystemClock(), entropy=SystemEntropy()
+        )
+        config = uvicorn.Config(
+            make_app(node),
+            ssl_certfile=str(files.certificate),
+            ssl_keyfile=str(files.private_key),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_DRAIN_S,
+        )
+        config.load()
+        self._server = uvicorn.Server(config)
+        self.port: int = self._socket.getsockname()[1]
+        self.url = f"https://{settings.hosts[0]}:{self.port}"
+
+    def run(self) -> None:
+        """Serve until SIGINT or SIGTERM (in a process's main thread), or until ``stop``."""
+        asyncio.run(self._server.serve(sockets=[self._socket]))
+
+    def stop(self) -> None:
+        """Ask ``run`` to return; from any thread."""
+        self._server.should_exit = True
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((address, port))
+    except (OSError, OverflowError) as error:
+        listening.close()
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "not an address"
+        raise UsageError(f"cannot listen on {address} port {port}: {why}.", hint="stead serve --port 0") from None
+    return listening

@@ -1,0 +1,169 @@
+"""A node's home: the directory that holds everything a node is, and its settings.
+
+::
+
+    stead.toml        the settings; each can be overridden by STEAD_<NAME> in the environment
+    node.key          the identity, Ed25519, readable by its owner alone
+    store.db          ledger, log, requests (or a PostgreSQL URL in the settings)
+    checkpoint.txt    the last signed head of the log; an older store beside it is refused
+    policy.toml       the owner's rules as last set
+    data/             one database file for each dataset
+    tls/              certificates made by the identity
+    node.log          what the node says of itself while it runs; never a value
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Final, final
+
+import msgspec
+
+from stead.core.entropy import Entropy
+from stead.core.keys import Key
+from stead.errors import UsageError
+
+_PREFIX: Final = "STEAD_"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an operator can set.
+
+    Attributes:
+        name: what people call this node; public.
+        bind: the address to listen on.
+        port: the port to listen on.
+        hosts: the names and addresses under which others reach it; they stand in its certificate.
+        store: the database's URL; empty for ``store.db`` in the home.
+        threads: the most threads that one question or training step uses.
+        memory_mb: the most memory that one question may use.
+        testing: a node of ``stead.testing``; its log says so and it may be seeded. Never for real rows.
+    """
+
+    name: str
+    bind: str = "127.0.0.1"
+    port: int = 8440
+    hosts: tuple[str, ...] = ("localhost", "127.0.0.1")
+    store: str = ""
+    threads: int = 2
+    memory_mb: int = 2048
+    testing: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.name or len(self.name) > 100 or not self.name.isprintable():
+            raise UsageError("a node's name is 1 to 100 printable characters.")
+        if not 0 <= self.port <= 65535:
+            raise UsageError(f"port is 0 to 65535, not {self.port}.")
+        if self.threads < 1 or self.memory_mb < 64:
+            raise UsageError("threads is at least 1 and memory_mb at least 64.")
+
+
+@final
+class Home:
+    """A node's directory, opened: where things are, the settings and the key."""
+
+    def __init__(self, path: Path, settings: Settings, key: Key) -> None:
+        self.path = path
+        self.settings = settings
+        self.key = key
+
+    def __repr__(self) -> str:
+        return f"Home({self.settings.name!r})"
+
+    @property
+    def store_url(self) -> str:
+        """Where the node's database is."""
+        return self.settings.store or f"sqlite:///{self.path / 'store.db'}"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file with the last signed head of the log."""
+        return self.path / "checkpoint.txt"
+
+    @property
+    def data(self) -> Path:
+        """The directory of the datasets' files."""
+        return self.path / "data"
+
+    @property
+    def tls(self) -> Path:
+        """The directory of the certificates."""
+        return self.path / "tls"
+
+    @property
+    def journal(self) -> Path:
+        """The file the node writes its own log lines to."""
+        return self.path / "node.log"
+
+    @classmethod
+    def create(cls, path: Path, settings: Settings, entropy: Entropy) -> Home:
+        """Make the directory, the key and the settings file.
+
+        Raises:
+            UsageError: there is a node already, or the directory holds something else.
+        """
+        if path.exists() and any(path.iterdir()):
+            what = "there is a node already" if (path / "stead.toml").exists() else "the directory is not empty"
+            raise UsageError(f"{what}: {path}", hint="choose another directory")
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.chmod(0o700)
+        for part in ("data", "tls"):
+            (path / part).mkdir(mode=0o700)
+        key = Key.generate(entropy)
+        key.save(path / "node.key")
+        (path / "stead.toml").write_text(_to_toml(settings), encoding="utf-8")
+        return cls(path, settings, key)
+
+    @classmethod
+    def open(cls, path: Path) -> Home:
+        """Open a node's directory; ``STEAD_<NAME>`` in the environment wins over the file.
+
+        Raises:
+            UsageError: no node there, an unknown setting, a value of the wrong kind.
+        """
+        file = path / "stead.toml"
+        if not file.is_file():
+            raise UsageError(f"no node at {path}.", hint="`stead init DIRECTORY --name NAME` makes one")
+        try:
+            values = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(f"{file.name} is not valid TOML: {error}.") from None
+        values |= _from_environment()
+        try:
+            settings = msgspec.convert(values, Settings, strict=False)
+        except msgspec.ValidationError as error:
+            raise UsageError(f"{file.name}: {error}.", hint="see docs/reference/settings.md") from None
+        return cls(path, settings, Key.load(path / "node.key"))
+
+
+def default_path() -> Path:
+    """Where a node lives when nobody says: ``$STEAD_NODE``, else ``./stead-node``."""
+    return Path(os.environ.get(f"{_PREFIX}NODE", "stead-node"))
+
+
+def _from_environment() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in Settings.__struct_fields__:
+        text = os.environ.get(f"{_PREFIX}{name.upper()}")
+        if text is not None and name != "testing":
+            found[name] = tuple(text.split(",")) if name == "hosts" else text
+    return found
+
+
+def _to_toml(settings: Settings) -> str:
+    lines = ["# The settings of this node; docs/reference/settings.md says what each one means."]
+    for name in Settings.__struct_fields__:
+        value = getattr(settings, name)
+        if isinstance(value, str):
+            text = msgspec.json.encode(value).decode()
+        elif isinstance(value, bool):
+            text = str(value).lower()
+        elif isinstance(value, tuple):
+            text = msgspec.json.encode(value).decode()
+        else:
+            text = str(value)
+        if name != "testing" or value:
+            lines.append(f"{name} = {text}")
+    return "\n".join(lines) + "\n"

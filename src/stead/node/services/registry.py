@@ -1,0 +1,149 @@
+"""The datasets of a node: their public cards in the store, their rows in files that only the runner opens."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import threading
+from pathlib import Path
+from typing import final
+
+import sqlalchemy as sa
+
+from stead.core import codec
+from stead.core.leaves import DatasetAdded
+from stead.core.schema import DatasetCard
+from stead.errors import UsageError
+from stead.node.services.books import Books
+from stead.node.services.duck import Limits
+from stead.node.services.table_load import LoadReport
+from stead.node.services.tables import Table, load
+from stead.node.store import tables
+
+_CHUNK_BYTES = 1 << 20
+
+
+@final
+class Registry:
+    """Which datasets there are, and the way to their rows.
+
+    Args:
+        books: the node's records.
+        directory: where the files of rows are.
+        limits: what one question may use of the machine.
+    """
+
+    def __init__(self, books: Books, directory: Path, *, limits: Limits) -> None:
+        self._books = books
+        self._directory = directory
+        self._limits = limits
+        self._open: dict[str, tuple[float, Table]] = {}
+        self._lock = threading.Lock()
+
+    def add(self, source: Path, card: DatasetCard, *, table: str = "") -> LoadReport:
+        """Load a file's rows under a card, in place of an earlier dataset of the same name.
+
+        Args:
+            source: a CSV, Parquet, Arrow IPC or DuckDB file.
+            card: its public description.
+            table: which table of a DuckDB file.
+
+        Returns:
+            Counts for the owner's own terminal; derived from rows.
+
+        Raises:
+            UsageError: the rows do not fit the card; or the dataset, or the very same file, stands for another
+                population already: that would give the same people a second budget.
+        """
+        fingerprint = self._fingerprint(source)
+        self._refuse_second_budget(card, fingerprint)
+        report = load(source, card, self._directory, limits=self._limits, table=table)
+        body, now = codec.encode(card), self._books.log.now()
+        row = {
+            "name": card.name,
+            "population": card.schema.population,
+            "card": body,
+            "source": fingerprint,
+            "added_at": now,
+        }
+        leaf = DatasetAdded(
+            at=now,
+            dataset=card.name,
+            population=card.schema.population,
+            card_hash=codec.digest("stead.card", body),
+        )
+        rows = tables.datasets
+        with self._books.store.write() as write:
+            if not write.insert_if_absent(rows, row):
+                write.connection.execute(rows.update().where(rows.c.name == card.name).values(row))
+            self._books.log.append(write, leaf)
+        return report
+
+    def cards(self) -> tuple[DatasetCard, ...]:
+        """All public cards, by name."""
+        query = sa.select(tables.datasets.c.card).order_by(tables.datasets.c.name)
+        with self._books.store.read() as connection:
+            return tuple(codec.decode(bytes(body), DatasetCard) for body in connection.execute(query).scalars())
+
+    def card(self, name: str) -> DatasetCard:
+        """One public card.
+
+        Raises:
+            UsageError: there is no such dataset.
+        """
+        return self._row(name)[0]
+
+    def table(self, name: str) -> Table:
+        """The rows of a dataset, opened once. For the runner alone.
+
+        Raises:
+            UsageError: there is no such dataset, or its file is missing.
+        """
+        card, added_at = self._row(name)
+        with self._lock:
+            held = self._open.get(name)
+            if held is None or held[0] != added_at:
+                # An earlier table is left to whoever still reads it; its file is gone from the directory already.
+                held = (added_at, Table(self._directory, card, limits=self._limits))
+                self._open[name] = held
+            return held[1]
+
+    def close(self) -> None:
+        """Give the files back."""
+        with self._lock:
+            for _, table in self._open.values():
+                table.close()
+            self._open.clear()
+
+    def _row(self, name: str) -> tuple[DatasetCard, float]:
+        columns = tables.datasets.c
+        with self._books.store.read() as connection:
+            row = connection.execute(sa.select(columns.card, columns.added_at).where(columns.name == name)).first()
+        if row is None:
+            raise UsageError(f"there is no dataset {name[:80]!r} here.")
+        return codec.decode(bytes(row[0]), DatasetCard), float(row[1])
+
+    def _fingerprint(self, source: Path) -> str:
+        """A keyed digest of the file's bytes: it tells this node, and nobody else, whether two files are the same."""
+        secret = codec.digest("stead.source", self._books.identity.key.sign("stead.source", b"fingerprint"))
+        mac = hmac.new(secret, digestmod=hashlib.sha256)
+        try:
+            with source.open("rb") as file:
+                while chunk := file.read(_CHUNK_BYTES):
+                    mac.update(chunk)
+        except OSError as error:
+            raise UsageError(f"{source} cannot be read: {error.strerror}.") from None
+        return mac.hexdigest()
+
+    def _refuse_second_budget(self, card: DatasetCard, fingerprint: str) -> None:
+        columns = tables.datasets.c
+        with self._books.store.read() as connection:
+            rows = connection.execute(sa.select(columns.name, columns.population, columns.source)).all()
+        for name, population, source in rows:
+            if population == card.schema.population or (name != card.name and source != fingerprint):
+                continue
+            what = "this dataset" if name == card.name else f"this very file, as dataset {name!r},"
+            raise UsageError(
+                f"{what} stands for population {population!r} here; the same people have one budget.",
+                hint=f'population = "{population}" in the card',
+            )

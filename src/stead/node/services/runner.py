@@ -1,0 +1,73 @@
+"""``TableRunner``: the one module that touches private rows, when the gate says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import final
+
+import numpy as np
+import numpy.typing as npt
+
+from stead.core.schema import Schema
+from stead.errors import UsageError
+from stead.learn.gradients import Examples
+from stead.learn.secure_sum import Seat
+from stead.learn.site import QuerySite, TrainingSite
+from stead.node.services.appraisal import Appraisal
+from stead.node.services.books import Books
+from stead.node.services.registry import Registry
+from stead.node.services.session import Participant
+from stead.plans.analysis import parts
+from stead.plans.engine import Engine
+from stead.plans.features import encode_rows
+from stead.plans.query import Query
+from stead.plans.training import Training
+
+
+@final
+class TableRunner:
+    """Runs plans on the tables of a registry (``gate.Runner``).
+
+    Args:
+        books: for the node's key and randomness.
+        registry: the way to the rows.
+        engine: makes the engine of a training; called when the first one starts.
+    """
+
+    def __init__(self, books: Books, registry: Registry, *, engine: Callable[[], Engine]) -> None:
+        self._books = books
+        self._registry = registry
+        self._engine = engine
+
+    def run(self, query: Query, dataset: str) -> npt.NDArray[np.int64]:
+        """The exact integers of a query, without noise: the flat vector of ``plans.analysis.parts``."""
+        return self._registry.table(dataset).run(query)
+
+    def participate(self, appraisal: Appraisal) -> Participant:
+        """This site's side of a session.
+
+        Raises:
+            UsageError: the appraisal is not one of a session.
+        """
+        if appraisal.header is None:
+            raise UsageError("a session has a header.")
+        seat = Seat(header=appraisal.header, key=self._books.identity.key, entropy=self._books.entropy)
+        plan, schema = appraisal.plan, appraisal.card.schema
+        if isinstance(plan, Query):
+            sizes = tuple(part.size for part in parts(plan, schema))
+            exact = self._registry.table(plan.dataset).run(plan)
+            return QuerySite(seat, exact, sigmas=plan.sigmas, lengths=sizes)
+        return TrainingSite(
+            seat,
+            plan,
+            engine=self._engine(),
+            examples=self._examples(plan, schema),
+            rows_at_most=schema.people[1] * schema.rows_per_person,
+        )
+
+    def _examples(self, training: Training, schema: Schema) -> Examples:
+        encoding = training.encoding
+        names = dict.fromkeys([*(feature.column for feature in encoding.features), encoding.target])
+        rows = self._registry.table(training.dataset).columns(list(names))
+        x, y = encode_rows(encoding, schema, rows.columns)
+        return Examples(x=x, y=y, person=rows.person)
