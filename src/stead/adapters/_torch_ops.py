@@ -47,7 +47,6 @@ def _elementwise(torch: Any) -> dict[str, Function]:
     names = (
         "neg",
         "abs",
-        "sign",
         "exp",
         "expm1",
         "log",
@@ -86,7 +85,10 @@ def _elementwise(torch: Any) -> dict[str, Function]:
             return torch.nan_to_num(t[0].double(), nan=0.0).clamp(-(2.0**63), 2.0**63 - 1024).to(target)
         return t[0].to(target)
 
-    return {**{name: plain(getattr(torch, name)) for name in names}, "to": to}
+    def sign(t: Tensors, _a: Attributes, _o: Types) -> Any:
+        return torch.where(t[0] == t[0], torch.sign(t[0]), t[0])  # torch's own gives 0 for NaN
+
+    return {**{name: plain(getattr(torch, name)) for name in names}, "to": to, "sign": sign}
 
 
 def _moving(torch: Any) -> dict[str, Function]:

@@ -100,7 +100,10 @@ def _plain_kernels() -> Iterator[None]:
     torch = load_torch()
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    with warnings.catch_warnings():
+    fast = torch.backends.mha.get_fastpath_enabled()
+    with warnings.catch_warnings(), contextlib.ExitStack() as undo:
+        torch.backends.mha.set_fastpath_enabled(False)
+        undo.callback(torch.backends.mha.set_fastpath_enabled, fast)
         warnings.filterwarnings("ignore", message="TF32 acceleration", category=UserWarning)
         with torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
             yield
@@ -192,7 +195,7 @@ class _Walk:
     def _attribute(self, node: Node) -> np.ndarray[Any, Any]:
         tensor = getattr(self._graph, str(node.target))
         kind_of(tensor, "a tensor inside the module")
-        return np.ascontiguousarray(tensor.detach().cpu().numpy())
+        return np.array(tensor.detach().cpu().numpy())
 
     def _argument(self, item: Any) -> Any:
         if isinstance(item, (list, tuple)):

@@ -10,8 +10,9 @@ torch is loaded by the first call, not by importing this module.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
@@ -98,11 +99,11 @@ def trace_gradient(module: torch.nn.Module, loss: Loss, example_x: Example, exam
         fixed = dict(zip(names[count:], tensors[count:], strict=False))
         x, y = (tensor.unsqueeze(0) for tensor in tensors[-2:])
 
-        def value(trained: list[Any]) -> Any:
+        def value(trained: list[Any], fixed: dict[str, Any]) -> Any:
             result = functional_call(module, {**dict(zip(names, trained, strict=False)), **fixed}, (x,))
             return loss(result, y).reshape(())
 
-        gradients, number = grad_and_value(value)(list(tensors[:count]))
+        gradients, number = grad_and_value(value)(list(tensors[:count]), fixed)
         return [number, *gradients]
 
     arguments += [Argument("x", "x", _tensor(example_x)), Argument("y", "y", _tensor(example_y))]
@@ -133,6 +134,38 @@ def load(module: torch.nn.Module, values: Sequence[Array]) -> None:
     with torch_.no_grad():
         for (_, tensor), value in zip(targets, values, strict=True):
             tensor.copy_(torch_.from_numpy(np.array(value)))
+
+
+def accepts(model: object) -> bool:
+    """Whether ``model`` is a torch module; torch is not loaded to find out, for whoever has one has loaded it."""
+    loaded = sys.modules.get("torch")
+    return loaded is not None and isinstance(model, loaded.nn.Module)
+
+
+def default_loss(task: str, outputs: int) -> Loss:
+    """The usual loss of a task.
+
+    Args:
+        task: ``classification`` or ``regression``.
+        outputs: how many numbers the module gives for one example.
+
+    Returns:
+        Squared error for a regression; for a classification cross-entropy, of one logit where there is one output.
+    """
+    functional = load_torch().nn.functional
+
+    def squared(result: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = functional.mse_loss(result.reshape(y.shape), y)
+        return found
+
+    def one_logit(result: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        logits = result.reshape(y.shape)
+        found: torch.Tensor = functional.binary_cross_entropy_with_logits(logits, y.to(logits.dtype))
+        return found
+
+    if task == "regression":
+        return squared
+    return one_logit if outputs == 1 else cast("Loss", functional.cross_entropy)
 
 
 def _trained(module: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
@@ -216,7 +249,7 @@ class TorchEngine:
             return [_array(item) for item in mapped(*map(self._given, (*shared, *examples)))]
 
     def _given(self, array: Array) -> Any:
-        return self._torch.from_numpy(np.ascontiguousarray(array) if array.flags.writeable else np.array(array))
+        return self._torch.from_numpy(array if array.flags.writeable and array.flags.c_contiguous else np.array(array))
 
     def _callable(self, program: Program) -> Callable[..., tuple[Any, ...]]:
         """The Program as a function of torch tensors."""
@@ -243,5 +276,5 @@ class TorchEngine:
 
 
 def _array(tensor: Any) -> Array:
-    found: Array = np.ascontiguousarray(tensor.numpy())
+    found: Array = tensor.contiguous().numpy()
     return found

@@ -136,7 +136,7 @@ def _run(program: Program, inputs: list[_Value]) -> list[_Value]:
 
 
 def _step(step: Step, kinds: list[TensorType], inputs: list[_Value]) -> list[_Value]:
-    arrays, leads = [array for array, _ in inputs], [lead for _, lead in inputs]
+    arrays, leads = [array for array, _ in inputs], tuple(lead for _, lead in inputs)
     call = Call(arrays, leads, step.attributes, kinds, step.outputs)
     found = operation(step.op).kernel(call)
     results = found if isinstance(found, tuple) else (found,)

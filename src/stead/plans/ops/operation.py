@@ -53,7 +53,7 @@ class Call:
     """
 
     arrays: Sequence[Array]
-    leads: Sequence[int]
+    leads: tuple[int, ...]
     attributes: Attributes
     inputs: Types
     outputs: Types
