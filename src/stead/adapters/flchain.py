@@ -69,7 +69,7 @@ class Patients(msgspec.Struct, frozen=True):
 
 
 def card(site: str) -> DatasetCard:
-    """What the hospital ``site`` publishes of its patients: an owner's words, from the study's protocol, not its rows."""
+    """What the hospital ``site`` publishes: an owner's words, from the study's protocol and not from its rows."""
     expected = SHARES[site] * 7874 * (1 - HELD_OUT)
     people = (int(expected * 0.9 // 100 * 100), int(expected * 1.1 // 100 * 100 + 100))
     schema = Schema(f"flchain at {site}", "patient", _COLUMNS, people, person="patient")

@@ -131,11 +131,22 @@ def verify_receipt_file(path: str | Path, node_key: bytes) -> Leaf:
     Raises:
         BadProof: it does not hold.
     """
+    return verify_receipt(read_receipt(path), node_key, log_origin(node_key))
+
+
+def read_receipt(path: str | Path) -> Receipt:
+    """A saved receipt; not checked yet.
+
+    Raises:
+        UsageError: there is no such file.
+        BadProof: it is no receipt.
+    """
+    if not Path(path).is_file():
+        raise UsageError(f"there is no file {path}.")
     try:
-        receipt = decode(Path(path).read_bytes(), Receipt)
+        return decode(Path(path).read_bytes(), Receipt)
     except BadMessage:
         raise BadProof(f"{path} is no receipt of stead.") from None
-    return verify_receipt(receipt, node_key, log_origin(node_key))
 
 
 def _read(source: bytes | str | Path) -> LogExport:
@@ -230,11 +241,20 @@ def _charges(leaf: Charged, targets: dict[str, Target]) -> Iterable[tuple[str, t
         return
     if not leaf.charges:
         raise BadProof(f"the release {leaf.release.hex()[:8]} was charged to no account.")
-    event: PrivacyEvent = decode(leaf.event, PrivacyEvent)
+    try:
+        event: PrivacyEvent = decode(leaf.event, PrivacyEvent)
+    except BadMessage:
+        raise BadProof(f"the release {leaf.release.hex()[:8]} names no event that this version can price.") from None
     for charge in leaf.charges:
         target = targets.get(charge.account)
         if target is None:
             raise BadProof(f"the release {leaf.release.hex()[:8]} was charged to an account that was never made.")
-        if amounts(event, target.orders) != charge.amounts:
-            raise BadProof(f"the release {leaf.release.hex()[:8]} was not charged what its event costs.")
+        prices = amounts(event, target.orders)
+        if len(prices) != len(charge.amounts) or any(map(_too_little, charge.amounts, prices)):
+            raise BadProof(f"the release {leaf.release.hex()[:8]} was charged less than its event costs.")
         yield charge.account, charge.amounts
+
+
+def _too_little(paid: int, price: int) -> bool:
+    """Whether a charge is below its price by more than another machine's mathematics library can explain."""
+    return paid < price - max(price >> 30, 8)

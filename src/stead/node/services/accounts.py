@@ -85,6 +85,12 @@ class Accounts:
                 write.connection.execute(change.values(epsilon=target.epsilon, delta=target.delta))
             self.record(write, {account: target})
 
+    def orders(self, account: str) -> tuple[int, ...]:
+        """The Rényi orders at which an account decides; empty while there is no such account."""
+        query = sa.select(tables.accounts.c.orders).where(tables.accounts.c.id == account)
+        with self._store.read() as connection:
+            return connection.execute(query).scalar() or ()
+
     def ensure(self, write: Transaction, targets: dict[str, Target]) -> dict[str, Target]:
         """Make those accounts that are not there yet, in the order of their ids; call it before they are locked.
 

@@ -1,0 +1,36 @@
+"""``stead serve``: run the node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from stead.cli.owner import node_option
+from stead.cli.style import say
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  stead serve
+  stead serve --node /srv/stead --port 0        a free port, printed
+"""
+)
+@node_option
+@click.option("--bind", default=None, help="The address to listen on, in place of the setting.")
+@click.option("--port", type=int, default=None, help="The port, in place of the setting; 0 takes a free one.")
+def command(node: Path, bind: str | None, port: int | None) -> None:
+    """Run the node until Ctrl-C. Prints its address on stdout once it can be reached."""
+    from stead.cli.owner import opened
+    from stead.node.app import Server
+    from stead.node.journal import keep_journal
+
+    with opened(node) as running:
+        keep_journal(running.home.journal)
+        server = Server(running, bind=bind, port=port)
+        say(f"{running.home.settings.name} · key {running.home.key.public.fingerprint()} · log {running.home.journal}")
+        say("no witness has signed this node's log; clients keep its heads" if running.books.log.size() else "")
+        click.echo(server.url)
+        server.run()
+    say("stopped")
