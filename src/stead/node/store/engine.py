@@ -75,8 +75,9 @@ class Transaction:
     def insert_if_absent(self, table: sa.Table, row: dict[str, Any]) -> bool:
         """Add ``row`` unless its key is there already; true when it was added. Waits for a writer of the same key."""
         insert = sqlite_insert if self.connection.dialect.name == "sqlite" else postgres_insert
-        result = self.connection.execute(insert(table).values(row).on_conflict_do_nothing())
-        return result.rowcount == 1
+        statement = insert(table).values(row).on_conflict_do_nothing()
+        # SQLAlchemy promises the count of rows for UPDATE and DELETE only, unless it is told to keep it.
+        return self.connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount == 1
 
     def after_commit(self, action: Callable[[], None]) -> None:
         """Run ``action`` once this write is committed, before ``Store.write`` returns to its caller."""
@@ -223,7 +224,8 @@ def _engine(url: URL, busy_timeout_s: float) -> Engine:
 
 def _prepare_sqlite(connection: Any, _record: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # transactions begin where `_begin_sqlite` says, not where the driver guesses
-    for pragma in ("synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
+    # Without recursive triggers, INSERT OR REPLACE would delete a row behind the guards' back.
+    for pragma in ("synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF", "recursive_triggers=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -236,9 +238,12 @@ def _use_write_ahead_log(engine: Engine, busy_timeout_s: float) -> None:
     """The mode is kept in the file. SQLite does not wait when another process is just changing it, so this does."""
     deadline = time.monotonic() + busy_timeout_s
     while True:
-        raw = engine.raw_connection()
         try:
-            mode = raw.cursor().execute("PRAGMA journal_mode=WAL").fetchone()[0]
+            raw = engine.raw_connection()
+            try:
+                mode = raw.cursor().execute("PRAGMA journal_mode=WAL").fetchone()[0]
+            finally:
+                raw.close()
         except sqlite3.DatabaseError as error:
             if "locked" not in str(error) or time.monotonic() >= deadline:
                 raise NodeError("the node's database cannot be opened: it is not a database, or locked.") from None
@@ -247,8 +252,6 @@ def _use_write_ahead_log(engine: Engine, busy_timeout_s: float) -> None:
             if mode != "wal":
                 raise NodeError(f"the node's database needs write-ahead logging, its file system gives {mode!r}.")
             return
-        finally:
-            raw.close()
 
 
 def _bring_up_to_date(store: Store) -> None:
