@@ -118,8 +118,8 @@ def _privacy(privacy: Privacy, schema: Schema) -> list[str]:
 def _local(local: LocalSteps, unit: str) -> list[str]:
     return [
         (
-            f"NOT PRIVATE: each round's model of this site, after "
-            f"{_count(local.epochs, 'pass', 'passes')} over the rows in batches of {local.batch}, enters an average that leaves without noise"
+            f"NOT PRIVATE: each round's model of this site, after {_count(local.epochs, 'pass', 'passes')} over the "
+            f"rows in batches of {local.batch}, enters an average that leaves without noise"
         ),
         f"what the average tells about one {unit} is not bounded",
     ]
