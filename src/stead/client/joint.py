@@ -39,6 +39,10 @@ def one_schema(sites: Sequence[RemoteDataset]) -> Schema:
         UsageError: they differ in what a question or a training depends on; the text names the first difference.
     """
     first = sites[0]
+    names = [site.source.site.name for site in sites]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{twice} is among the sites twice.", hint="two nodes of one name cannot be told apart")
     for other in sites[1:]:
         if other.name != first.name:
             raise UsageError(
@@ -101,6 +105,7 @@ class JointQuestion:
             )
         if not 0 <= self.colluders < len(self.sites):
             raise UsageError(f"colluders must be 0 to {len(self.sites) - 1}; got {self.colluders}.")
+        one_schema(self.sites)
         if self.question.source.name != self.sites[0].name:
             raise UsageError(
                 f"the question is about {self.question.source.name!r}, the sites' datasets are {self.sites[0].name!r}."

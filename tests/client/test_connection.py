@@ -1,0 +1,177 @@
+"""Connecting: pins, enrolment, and a log that may only grow."""
+
+import pytest
+
+from stead.client.identity import enrol_command, home_directory, key_path, load_key, new_key
+from stead.client.known_nodes import KnownNode, KnownNodes
+from stead.client.stead import attach
+from stead.core.entropy import SeededEntropy
+from stead.core.keys import Key
+from stead.core.merkle import MemoryNodes, MerkleLog
+from stead.core.messages import ListDatasets
+from stead.errors import BadMessage, BadProof, BadSignature, KeyChanged, PartyUnreachable, UsageError
+
+
+def test_a_connected_node_shows_itself(north, scientist):
+    assert north.name == "North Hospital"
+    assert list(north.datasets) == ["heart"]
+    text = repr(north)
+    assert "heart" in text
+    assert north.site.project == "risk"
+    assert repr(north.datasets).startswith("dataset")
+    for shown in (north, north.datasets, north.requests):
+        assert "<script" not in shown._repr_html_()
+
+
+def test_the_only_project_is_found_when_none_is_named(node, scientist):
+    assert attach(node, scientist, url="local://north").site.project == "risk"
+
+
+def test_a_stranger_learns_the_command_that_enrols(node, scientist, tmp_path):
+    node.enrolled.clear()
+    with pytest.raises(BadSignature) as caught:
+        attach(node, scientist, url="local://north", project="risk")
+    public = scientist.key.public.raw
+    assert f"stead people add NAME {public.hex()} --project risk" in str(caught.value)
+    assert enrol_command(public, "risk") in caught.value.hint
+    assert KnownNodes(scientist.home).get("local://north") is None
+
+
+def test_another_key_at_a_known_address_is_refused_before_anything_is_sent(north, make_node, scientist):
+    other = make_node("North Hospital", seed=99)
+    with pytest.raises(KeyChanged, match="pinned at first contact"):
+        attach(other, scientist, url="local://north", project="risk")
+    assert other.tree.size == 2
+    KnownNodes(scientist.home).forget("local://north")
+    assert attach(other, scientist, url="local://north", project="risk").name == "North Hospital"
+
+
+@pytest.mark.parametrize("form", ["hex", "bytes", "fingerprint"])
+def test_an_invitation_pins_before_first_contact(node, make_node, scientist, form):
+    raw = node.key.public.raw
+    pin = {"hex": raw.hex(), "bytes": raw, "fingerprint": node.key.public.fingerprint()}[form]
+    assert attach(node, scientist, url="local://north", pin=pin).key == raw
+    with pytest.raises(KeyChanged, match="not the one in the invitation"):
+        attach(make_node(seed=98), scientist, url="local://other", pin=pin)
+    with pytest.raises(UsageError, match="a pin is"):
+        attach(node, scientist, url="local://third", pin="1234")
+
+
+def test_a_node_that_does_not_hold_its_key_is_refused(node, make_node, scientist):
+    impostor = make_node(seed=97)
+    honest_identity = node.get("/v1/identity")
+    impostor.get = lambda path: honest_identity if path == "/v1/identity" else node.get(path)
+    with pytest.raises(BadSignature):
+        attach(impostor, scientist, url="local://north", project="risk")
+    assert KnownNodes(scientist.home).all() == ()
+
+
+def test_a_reply_of_the_wrong_kind_is_refused(node, north, heart):
+    node.Preview = lambda _, sender: node.ListDatasets(ListDatasets("risk"), sender)
+    with pytest.raises(BadMessage, match="does not fit the request"):
+        heart.count().preview(within=0.1)
+
+
+def test_a_replayed_reply_is_refused(node, north, heart):
+    real, kept = node.post, []
+
+    def replay(path, body):
+        kept.append(real(path, body))
+        return kept[0]
+
+    node.post = replay
+    heart.count().preview(within=0.1)
+    with pytest.raises(BadSignature, match="does not answer"):
+        heart.count().preview(within=0.1)
+
+
+def test_the_log_may_grow(node, north, heart):
+    before = north.verify()
+    heart.count().answer(within=0.2, why="w")
+    after = north.verify()
+    assert after.size > before.size
+    assert after.seen_before is not None
+    assert "contains the" in repr(after)
+    assert "no witness" in repr(after)
+
+
+def test_a_shrunken_log_is_refused_even_after_a_restart(node, north, heart, scientist):
+    heart.count().answer(within=0.2, why="w")
+    old = MerkleLog(MemoryNodes())
+    for _, _, hashed in node.leaves[:2]:
+        old.append(hashed)
+    node.tree, node.leaves = old, node.leaves[:2]
+    with pytest.raises(BadProof, match="shrunk"):
+        north.verify()
+    with pytest.raises(BadProof, match="shrunk"):
+        attach(node, scientist, url="local://north", project="risk")
+
+
+def test_a_rewritten_log_is_refused(node, north, heart):
+    heart.count().answer(within=0.2, why="w")
+    forged = MerkleLog(MemoryNodes())
+    for _ in range(node.tree.size + 3):
+        forged.append(bytes(32))
+    node.tree = forged
+    with pytest.raises(BadProof, match="does not begin"):
+        north.verify()
+
+
+def test_two_logs_of_one_size_are_refused(node, north):
+    forged = MerkleLog(MemoryNodes())
+    for _ in range(node.tree.size):
+        forged.append(bytes(32))
+    node.tree = forged
+    with pytest.raises(BadProof, match="two different logs"):
+        north.verify()
+
+
+def test_an_older_head_in_a_receipt_is_fine_when_the_log_contains_it(node, north, heart):
+    heart.count().answer(within=0.2, why="first")
+    index = next(iter(node.answers.values()))[1]
+    kept = node.receipt(index)
+    heart.count().answer(within=0.2, why="second")
+    assert north.site.receipt(kept).verify().release == next(iter(node.answers))
+
+
+def test_an_unreachable_node_is_tried_three_times(node, north, heart, scientist):
+    tried = []
+
+    def down(path, body):
+        tried.append(path)
+        raise PartyUnreachable("nobody there")
+
+    node.post = down
+    with pytest.raises(PartyUnreachable, match="nobody there"):
+        heart.count().preview(within=0.1)
+    assert len(tried) == 3
+    assert scientist.naps == [0.5, 1.0]
+
+
+def test_keys_are_made_once_and_readable_by_their_owner_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("STEAD_HOME", str(tmp_path / "mine"))
+    assert home_directory() == tmp_path / "mine"
+    with pytest.raises(UsageError, match="stead keys new"):
+        load_key()
+    key = new_key(entropy=SeededEntropy(3))
+    assert load_key().public == key.public
+    assert key_path().stat().st_mode & 0o777 == 0o600
+    with pytest.raises(UsageError, match="already"):
+        new_key()
+    monkeypatch.delenv("STEAD_HOME")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    assert home_directory() == tmp_path / "config" / "stead"
+
+
+def test_known_nodes_are_kept_by_address(tmp_path):
+    nodes = KnownNodes(tmp_path)
+    key = Key.generate(SeededEntropy(5)).public
+    first = KnownNode("https://a", "A", key.raw.hex(), key.fingerprint(), 1.0)
+    nodes.pin(first)
+    nodes.pin(KnownNode("https://b", "B", key.raw.hex(), key.fingerprint(), 2.0))
+    assert [node.url for node in nodes.all()] == ["https://a", "https://b"]
+    assert nodes.pin(first) == first
+    path = next((tmp_path / "known_nodes").glob("*.json"))
+    path.write_text("{}")
+    with pytest.raises(BadMessage, match="known-nodes file"):
+        nodes.all()
