@@ -5,8 +5,8 @@ divergence in units of 2^-40 nat rounded up; sums of integers replay exactly. A 
 has room under its cap, where each cap spends only delta divided by the number of orders. That this holds for questions
 chosen in full knowledge of earlier answers is proven in ``docs/theory/renyi-account.md``.
 
-References: Feldman, Zrnic, "Individual Privacy Accounting via a Rényi Filter" (2021), theorem 4.1; Lécuyer, "Practical
-    Privacy Filters and Odometers with Rényi Differential Privacy" (2021), theorem 1.
+References: Feldman, Zrnic, "Individual Privacy Accounting via a Rényi Filter" (2021), the Rényi privacy filter;
+    Lécuyer, "Practical Privacy Filters and Odometers with Rényi Differential Privacy" (2021), the same at one order.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stead.errors import UsageError
+from stead.privacy.events import Composed, Repeated
 from stead.privacy.renyi import conversion, epsilon_from_renyi, renyi
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ UNIT = 2.0**-40
 SATURATED = 2**62
 """The amount of an event without a finite bound: above every cap, and two of them still fit 64 bits."""
 
-DEFAULT_ORDERS = (5, 9, 16, 24, 40)
-"""At delta 1e-6 these keep at least 84 % of the Gaussian noise budget of all integer orders, for epsilon 0.5 to 10."""
+DEFAULT_ORDERS = (4, 7, 12, 24, 48)
+"""At delta 1e-6 and epsilon 0.5 to 10, a run pays with at most 14 % more noise than all integer orders would need."""
 
 _CAP_ROUNDING = 2.0**-30
 
@@ -66,12 +67,14 @@ class Target:
 
 
 def amounts(event: PrivacyEvent, orders: Sequence[int]) -> tuple[int, ...]:
-    """What an event costs at each order, in units, rounded up.
+    """What an event costs at each order, in units.
+
+    Each noisy vector is rounded up by itself, so that a whole costs exactly the sum of its parts, however it is split.
 
     Returns:
         One integer for each order, at most ``SATURATED``, which no account can pay.
     """
-    return tuple(_units_up(renyi(event, order)) for order in orders)
+    return tuple(min(_units(event, order), SATURATED) for order in orders)
 
 
 def caps(target: Target) -> tuple[int, ...]:
@@ -108,6 +111,12 @@ def epsilon_spent(target: Target, spent: Sequence[int]) -> float:
     )
 
 
-def _units_up(divergence: float) -> int:
-    units = divergence / UNIT
-    return SATURATED if units >= SATURATED else math.ceil(units)
+def _units(event: PrivacyEvent, order: int) -> int:
+    match event:
+        case Repeated(inner, times):
+            return times * _units(inner, order)
+        case Composed(events):
+            return sum(_units(inner, order) for inner in events)
+        case _:
+            units = renyi(event, order) / UNIT
+            return SATURATED if units >= SATURATED else math.ceil(units)

@@ -96,8 +96,8 @@ def joint_half_width(sigmas: Sequence[float] | NDArray[np.float64], confidence: 
 
     Returns:
         One half-width for each cell, in the unit of ``sigmas``: ``joint_multiplier(cells)`` sigmas. On a lattice add
-        one step to make the statement exact: a discrete Gaussian's tail beyond m is below the continuous one's beyond
-        m - 1 (Canonne, Kamath, Steinke 2020, proposition 25).
+        one step to make the statement exact: a discrete Gaussian's tail from m on is below the continuous one's from
+        m - 1 on (Canonne, Kamath, Steinke 2020, section 3).
     """
     widths = np.asarray(sigmas, dtype=np.float64)
     return widths * joint_multiplier(widths.size, confidence)

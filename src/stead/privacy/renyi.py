@@ -78,8 +78,9 @@ def epsilon_from_renyi(divergence: float, order: float, delta: float) -> float:
     Returns:
         Nats, never negative.
 
-    References: Canonne, Kamath, Steinke (2020), proposition 12; Balle et al., "Hypothesis Testing Interpretations and
-        Rényi Differential Privacy" (2020), theorem 21.
+    References: Canonne, Kamath, Steinke (2020), proposition 12; Asoodeh et al., "A Better Bound Gives a Hundred
+        Rounds" (2020), equation 20; Balle et al., "Hypothesis Testing Interpretations and Rényi Differential Privacy"
+        (2020).
     """
     return max(0.0, divergence + conversion(order, delta))
 

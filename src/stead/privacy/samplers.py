@@ -10,7 +10,7 @@ gamma       what the place adds: y (2 k x + y) / (2 sigma^2) or y / scale
 =========== ===============================================================================================
 
 A candidate reads three words of 64 bits. The first chooses x by inverting the distribution function of w; the second
-gives the sign and y; the third accepts with probability exp(-gamma) (93 % and more are accepted). Blocks of length one
+gives the sign and y; the third accepts with probability exp(-gamma) (96 % and more are accepted). Blocks of length one
 weigh both signs in the table and need neither y nor acceptance: two words. A word stands for the first 64 bits of a
 uniform real number: thresholds are compared as exact integers, exp(-gamma) as a double with a band of 2^-40 around it.
 Only when a word falls on a threshold or into the band (about once in 10^12) is the question settled in integers of any
@@ -24,9 +24,9 @@ Timing: **not constant-time.** Table lookups and the scan behind them depend on 
 candidates does not reveal the accepted values (trials are independent), and no branch or address depends on the values
 that the noise is added to. Do not let an adversary time single draws.
 
-References: Canonne, Kamath, Steinke, "The Discrete Gaussian for Differential Privacy" (2020), definitions 1 and 18;
-    Knuth, Yao, "The complexity of nonuniform random number generation" (1976), for the lazily drawn bits; Ducas et
-    al., "Lattice Signatures and Bimodal Gaussians" (2013), section 6, for the block decomposition.
+References: Canonne, Kamath, Steinke, "The Discrete Gaussian for Differential Privacy" (2020), definition 1 and
+    section 5; Knuth, Yao, "The complexity of nonuniform random number generation" (1976), for the lazily drawn bits;
+    Ducas et al., "Lattice Signatures and Bimodal Gaussians" (2013), for the decomposition into blocks.
     Derivation: ``docs/theory/discrete-samplers.md``.
 """
 
