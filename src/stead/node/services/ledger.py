@@ -8,6 +8,7 @@ states an epsilon.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any, final
@@ -26,6 +27,12 @@ from stead.privacy.accounts import Target, allows, amounts, epsilon_spent
 from stead.privacy.events import PrivacyEvent
 
 AccountRow = Mapping[str, Any]
+
+
+@functools.lru_cache(maxsize=256)
+def _price(event: PrivacyEvent, orders: tuple[int, ...]) -> tuple[int, ...]:
+    """What an event costs. Remembered, so that a long sum is not worked out again while the accounts are locked."""
+    return amounts(event, orders)
 
 
 class Balance(msgspec.Struct, frozen=True):
@@ -105,7 +112,7 @@ class Ledger:
             if bill.event is None:
                 row["disclosures"] += 1
             else:
-                row["spent"] = _plus(row["spent"], amounts(bill.event, row["orders"]))
+                row["spent"] = _plus(row["spent"], _price(bill.event, row["orders"]))
             after.append(view(row))
         return before, tuple(after)
 
@@ -120,7 +127,7 @@ class Ledger:
             target = target_of(self._rows(connection, bill)[bill.accounts.population])
         if bill.event is None:
             return math.inf, target.delta
-        return epsilon_spent(target, amounts(bill.event, target.orders)), target.delta
+        return epsilon_spent(target, _price(bill.event, target.orders)), target.delta
 
     def replay(self) -> dict[str, Balance]:
         """Every account's balance, added up again from its entries."""
@@ -158,7 +165,7 @@ class Ledger:
         for account in (*bill.accounts.own, bill.accounts.population):
             row = rows[account]
             target, spent = target_of(row), row["spent"]
-            prices[account] = amounts(bill.event, target.orders)
+            prices[account] = _price(bill.event, target.orders)
             if not allows(target, spent, prices[account]):
                 raise self._refusal(bill, account, row)
         return prices
@@ -166,7 +173,7 @@ class Ledger:
     def _refusal(self, bill: Bill, account: str, row: AccountRow) -> BudgetExceeded:
         target, spent = target_of(row), row["spent"]
         assert bill.event is not None  # noqa: S101 - a disclosure pays nothing and is never refused here
-        price = amounts(bill.event, target.orders)
+        price = _price(bill.event, target.orders)
         if account == bill.accounts.population:
             alone = _shown(epsilon_spent(target, price), up=True)
             name = account.removeprefix("population/")

@@ -25,7 +25,7 @@ from stead.core.clock import Clock
 from stead.core.entropy import Entropy
 from stead.core.keys import Key
 from stead.core.leaves import Leaf, NodeMade
-from stead.core.merkle import SALT_BYTES, MerkleLog, leaf_hash, verify_consistency
+from stead.core.merkle import SALT_BYTES, MemoryNodes, MerkleLog, leaf_hash, verify_consistency
 from stead.core.messages import Receipt
 from stead.core.receipts import MAX_LEAF_BYTES
 from stead.errors import BadProof, KeyChanged, NodeError, UsageError
@@ -186,6 +186,25 @@ class Log:
         with self._store.read() as connection:
             rows = connection.execute(query.order_by(columns.position).limit(count)).all()
         return [(bytes(body), bytes(salt), bytes(hashed)) for body, salt, hashed in rows]
+
+    def verify(self) -> None:
+        """Build the whole tree again from the leaves' bodies and salts, and return if it is the stored one.
+
+        Raises:
+            BadProof: a leaf, a hash or the size was changed behind the log's back.
+        """
+        with self._store.read() as connection:
+            size = _size(connection)
+            rebuilt = MerkleLog(MemoryNodes())
+            query = sa.select(tables.leaves).order_by(tables.leaves.c.position)
+            for place, row in enumerate(connection.execute(query).mappings()):
+                hashed = leaf_hash(bytes(row["salt"]), bytes(row["body"]))
+                if row["position"] != place or hashed != bytes(row["hash"]):
+                    raise BadProof(f"leaf {place} of the log was changed.")
+                rebuilt.append(hashed)
+            if rebuilt.size != size or rebuilt.root() != MerkleLog(StoredNodes(connection), size).root():
+                raise BadProof(f"the log's {rebuilt.size} leaves are not the tree of {size} that was signed.")
+            self._compare(connection, size)
 
     def _make(self, write: Transaction) -> None:
         identity = self._identity
