@@ -1,8 +1,8 @@
 """How fast exact integer noise is drawn: one thread, keystream included, beside OpenDP and NumPy's inexact floats.
 
 Rows ``discrete gaussian`` and ``discrete laplace`` carry ``values_per_second`` (by the clock),
-``values_per_cpu_second`` (one thread; what a busy machine would give alone), ``width`` (sigma or scale, in lattice steps)
-and ``values``. The baseline of a ratio is NumPy's ``Generator.normal`` or ``laplace``, which is not safe to
+``values_per_cpu_second`` (one thread; what a busy machine would give alone), ``width`` (sigma or scale, in lattice
+steps) and ``values``. The baseline of a ratio is NumPy's ``Generator.normal`` or ``laplace``, which is not safe to
 release (docs/theory/discrete-samplers.md), and whose generator is not cryptographic.
 """
 
