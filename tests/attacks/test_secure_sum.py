@@ -4,13 +4,20 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from stead.core import codec
 from stead.core.entropy import SeededEntropy, SystemEntropy
 from stead.core.keys import Key
 from stead.errors import BadMessage, BadSignature, CheaterDetected
 from stead.learn.frames import HELLO_DOMAIN, Hello, Masked, Ready, Roster, Round, hello_body, pack, unpack
+from stead.learn.gradients import Examples, weights_to_payload
 from stead.learn.header import Header, admit, model_hash
 from stead.learn.secure_sum import Seat, SumCoordinator, SumSite
 from stead.learn.simulation import local_session
+from stead.learn.site import GradientSums, LocalAverages, TrainingSite, vector_length
+from stead.plans.builder import ProgramBuilder
+from stead.plans.engine import NumpyEngine
+from stead.plans.program import TensorType
+from stead.plans.training import Encoding, LocalSteps, Optimiser, Privacy, Sampler, Training
 
 MODEL, OTHER = b"the model", b"another model"
 LENGTH = 8192
@@ -61,8 +68,10 @@ def sites_of(vectors, *, broken=None):
     return made
 
 
-def windows(data, size=8):
-    return {data[start : start + size] for start in range(len(data) - size + 1)}
+def windows(data):
+    """Every 8 consecutive bytes of ``data``, as numbers."""
+    shifted = (np.frombuffer(data, "<u8", count=(len(data) - start) // 8, offset=start) for start in range(8))
+    return np.concatenate(list(shifted))
 
 
 def chi_square(data):
@@ -78,6 +87,8 @@ def leaks(received, secrets):
     encoding of a secret occur anywhere (false alarm below 1e-6 in all: fewer than 10^13 pairs against 2^64).
     """
     found = []
+    kinds = ("<i2", "<i4", "<i8", "<f4", "<f8", ">i4", ">i8")
+    coded = {kind: windows(b"".join(secret.astype(kind).tobytes() for secret in secrets)) for kind in kinds}
     for name, frames in received.items():
         for frame in map(unpack, frames):
             if isinstance(frame, Masked) and chi_square(frame.vector) > CHI_SQUARE_LIMIT:
@@ -85,10 +96,7 @@ def leaks(received, secrets):
             if not isinstance(frame, Hello | Ready | Masked):
                 found.append(f"{name}: {type(frame).__name__}")
         seen = windows(b"".join(frames))
-        for secret in secrets:
-            for kind in ("<i2", "<i4", "<i8", "<f4", "<f8", ">i4", ">i8"):
-                if windows(secret.astype(kind).tobytes()) & seen:
-                    found.append(f"{name}: {kind}")
+        found.extend(f"{name}: {kind}" for kind in kinds if np.isin(seen, coded[kind]).any())
     return found
 
 
@@ -133,6 +141,100 @@ def test_the_same_input_never_gives_the_same_bytes():
         for two in range(one):
             difference = np.frombuffer(masked[one], "<u4") - np.frombuffer(masked[two], "<u4")
             assert chi_square(difference.tobytes()) < CHI_SQUARE_LIMIT
+
+
+def linear_gradient(features):
+    """The gradient of half the squared error of a linear model, for one example."""
+    b = ProgramBuilder()
+    w = b.input("w", "parameter", TensorType("float32", (features,)))
+    x = b.input("x", "x", TensorType("float32", (features,)))
+    y = b.input("y", "y", TensorType("int64", ()))
+    error = b.add("sub", b.sum(b.add("mul", w, x), (0,), keep=False), b.cast(y, "float32"))
+    half = b.like(error, 0.5)
+    loss = b.add("mul", half, b.add("mul", error, error))
+    return codec.encode(b.build({"loss": loss, "d_w": b.add("mul", error, x)}))
+
+
+def recorded_training(monkeypatch, kind, *, broken=None):
+    """Three rounds of a training; returns the bytes received, and every secret of every site."""
+    private, features = kind is GradientSums, 800
+    sgd = Optimiser(name="sgd", rate=1e-4)
+    training = Training(
+        dataset="d",
+        gradient=linear_gradient(features),
+        encoding=Encoding(features=(), target="y", task="classification"),
+        sampler=Sampler(rate=0.9),
+        rounds=3,
+        ring_bits=64,
+        privacy=Privacy(clip=1.0, lattice=2.0**-12, sigma=1.0, colluders=1, sites=3, steps=3) if private else None,
+        local=None if private else LocalSteps(epochs=1, batch=4, optimiser=sgd),
+    )
+    received, secrets = {}, []
+    really = kind.vector
+
+    def spied(self, number, payload):
+        values = really(self, number, payload)
+        secrets.append(values)
+        return values
+
+    monkeypatch.setattr(kind, "vector", spied)
+    payload = weights_to_payload(np.zeros(features, dtype=np.float32))
+    sites = {}
+    for number, rows in enumerate((5, 9, 14)):
+        generator = np.random.default_rng(number)
+        x = generator.normal(size=(rows, features)).astype(np.float32)
+        data = Examples(x=x, y=generator.integers(0, 2, rows), person=np.arange(rows))
+        secrets += [x, data.y, x.sum(axis=0), np.array([rows], dtype=np.int64)]
+
+        def make(seat, data=data, number=number):
+            site = TrainingSite(seat, training, engine=NumpyEngine(), examples=data, rows_at_most=20)
+            if number == broken:
+                site._site.__class__ = Unmasked
+            return site
+
+        sites[f"site-{number}"] = make
+    header, channel = local_session(
+        sites,
+        lambda cohort: Header(
+            release=bytes(16),
+            plan_hash=bytes(32),
+            cohort=cohort,
+            length=vector_length(training),
+            ring_bits=64,
+            rounds=3,
+            colluders=1 if private else 0,
+            model_hash=model_hash(payload),
+            outlet="join" if private else "disclose",
+            minimum=3,
+        ),
+        entropy=SeededEntropy(8),
+        tap=lambda site, way, frame: received.setdefault(site, []).append(frame) if way == "up" else None,
+    )
+    coordinator = SumCoordinator(header, channel)
+    coordinator.open()
+    totals = [coordinator.round(number, payload) for number in (1, 2, 3)]
+    return received, secrets, totals
+
+
+@pytest.mark.parametrize("kind", [GradientSums, LocalAverages])
+def test_of_a_training_the_coordinator_receives_no_update_no_row_no_count(monkeypatch, kind):
+    received, secrets, totals = recorded_training(monkeypatch, kind)
+    assert leaks(received, secrets) == []
+    vectors = [part for part in secrets if part.shape == totals[0].shape and part.dtype == np.int64]
+    assert len(vectors) == 9
+    assert (sum(vectors) == sum(totals)).all()
+    if kind is LocalAverages:
+        # The counts are in the vectors that were searched for, and each is hidden where it stands.
+        assert all(1 <= vector[-1] <= 14 for vector in vectors)
+        for frames in received.values():
+            for frame in frames[2:]:
+                assert abs(int.from_bytes(unpack(frame).vector[-8:], "little", signed=True)) > 2**20
+
+
+@pytest.mark.parametrize("kind", [GradientSums, LocalAverages])
+def test_of_a_training_a_site_without_masks_is_caught(monkeypatch, kind):
+    received, secrets, _ = recorded_training(monkeypatch, kind, broken=2)
+    assert {text.split(":")[0] for text in leaks(received, secrets)} == {"site-2"}
 
 
 def test_all_but_two_sites_together_with_the_coordinator_see_a_uniform_vector():

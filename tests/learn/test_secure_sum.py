@@ -112,9 +112,12 @@ def test_nothing_secret_prints_or_pickles():
 
 def test_upload_is_the_packed_vector_and_little_more():
     ups = []
-    coordinator, _ = opened(
-        [np.arange(100_000)] * 3, tap=lambda site, way, frame: ups.append(len(frame)) if way == "up" else None
-    )
+
+    def tap(site, way, frame):
+        if way == "up":
+            ups.append(len(frame))
+
+    coordinator, _ = opened([np.arange(100_000)] * 3, tap=tap)
     coordinator.round(1, MODEL)
     assert sum(ups) <= 1.01 * 3 * 400_000
     assert sum(ups) == coordinator.bytes_up
@@ -147,9 +150,13 @@ def test_a_missing_reply_is_named(stage):
     else:
         turn = iter([stage == "roster", True])
         channel.exchange = lambda out: without(really_exchange(out)) if next(turn) else really_exchange(out)
-    with pytest.raises(TooFewParties, match="site-2"):
+
+    def whole_session():
         coordinator.open()
         coordinator.round(1, MODEL)
+
+    with pytest.raises(TooFewParties, match="site-2"):
+        whole_session()
     assert channel.closed_with == "the session ended early: too-few-parties"
 
 

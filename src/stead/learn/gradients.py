@@ -1,8 +1,10 @@
-"""The gradients of many examples from the ``Program`` of one, so that no example's bits depend on another's.
+"""The gradients of many examples from the ``Program`` of one, so that no person's bits depend on another's presence.
 
-A matrix product may round differently when its number of rows differs. Were batches as long as the sample, one more
-person in it could move another person's quantised gradient by a lattice step, and the clip would not bound that. So
-every batch has the same shape, from public facts, and is filled up with zeros.
+A matrix product may round a row differently when the number of rows differs, or the row's place among them. Were people
+simply lined up, one more person would move the others' places; a scientist's Program can make a last bit matter as much
+as it likes, and the clip, which bounds what *one* person does, would not bound that. So every batch has the same number
+of lanes, fixed by public facts; each person draws a lane at random, without regard to the others; a lane's people come
+one after another; empty places are filled with zeros. What a row's gradient depends on is then the row and its lane.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from stead.plans.training import Training
 
 # Gradient values of one batch: 16 MB in float32.
 _BATCH_VALUES = 1 << 22
-_LARGEST_BATCH = 128
+# Few lanes leave few empty places (the longest lane decides), many make better use of a matrix product.
+LANES = 32
 
 
 @dataclass(frozen=True, repr=False)
@@ -125,17 +128,17 @@ class GradientMap:
 
     Args:
         training: whose ``gradient`` Program is mapped.
-        engine: what runs it.
-        batch: rows at a time, at most; the length of the model may make it fewer.
+        engine: what runs it. The result for a row may depend on the row's lane, not on what is in the others.
+        lanes: rows in a batch, at most, a power of two; a long model has fewer.
     """
 
-    def __init__(self, training: Training, engine: Engine, *, batch: int = _LARGEST_BATCH) -> None:
+    def __init__(self, training: Training, engine: Engine, *, lanes: int = LANES) -> None:
         self._program = gradient_program(training)
         self._engine = engine
         self.shapes = _shapes(self._program)
         self.length = sum(_size(shape) for shape in self.shapes)
         fitting = max(1, _BATCH_VALUES // self.length)
-        self.batch = min(batch, 1 << (fitting.bit_length() - 1))
+        self.lanes = min(lanes, 1 << (fitting.bit_length() - 1))
         self._x = self._program.inputs[-2].type
         self._y = self._program.inputs[-1].type
 
@@ -151,34 +154,33 @@ class GradientMap:
                 f"the model takes {_size(self._x.shape)} numbers for each row; the encoding gives {width}."
             )
 
-    def rows(self, weights: Weights, examples: Examples, rows: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
-        """The gradients of the given rows, in order, ``batch`` at a time (the last time fewer).
+    def batch(self, weights: Weights, examples: Examples, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The gradients of one batch.
 
         A row without a target has the zero gradient; a gradient that is not finite stays so, for the clip to see.
 
-        Yields:
-            float32, shape (rows of this batch, length).
-        """
-        shared = split_weights(weights, self.shapes)
-        for start in range(0, len(rows), self.batch):
-            chosen = rows[start : start + self.batch]
-            yield self._run(shared, examples, chosen)
+        Args:
+            weights: float32, shape (length,).
+            examples: the site's rows.
+            rows: shape (lanes,): the row in each lane, -1 where there is none.
 
-    def _run(
-        self, shared: list[NDArray[np.float32]], examples: Examples, chosen: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        x = np.zeros((self.batch, *self._x.shape), dtype=self._x.dtype)
-        y = np.zeros((self.batch, *self._y.shape), dtype=self._y.dtype)
+        Returns:
+            float32, shape (lanes, length); zero where there is no row.
+        """
+        used = np.flatnonzero(rows >= 0)
+        chosen = rows[used]
         targets = examples.y[chosen]
         known = targets >= 0 if targets.dtype.kind in "iu" else ~np.isnan(targets)
-        x[: len(chosen)] = examples.x[chosen].reshape(len(chosen), *self._x.shape)
-        y[: len(chosen)] = np.where(known, targets, 0).reshape(len(chosen), *self._y.shape)
-        with np.errstate(all="ignore"):
-            outputs = self._engine.run_per_example(self._program, shared, [x, y])
+        x = np.zeros((self.lanes, *self._x.shape), dtype=self._x.dtype)
+        y = np.zeros((self.lanes, *self._y.shape), dtype=self._y.dtype)
+        x[used] = examples.x[chosen].reshape(len(chosen), *self._x.shape)
+        y[used] = np.where(known, targets, 0).reshape(len(chosen), *self._y.shape)
+        outputs = self._engine.run_per_example(self._program, split_weights(weights, self.shapes), [x, y])
         gradients = np.concatenate(
-            [np.asarray(output).reshape(self.batch, -1) for output in outputs[1:]], axis=1, dtype=np.float32
-        )[: len(chosen)]
-        gradients[~known] = 0.0
+            [np.asarray(output).reshape(self.lanes, -1) for output in outputs[1:]], axis=1, dtype=np.float32
+        )
+        gradients[rows < 0] = 0.0
+        gradients[used[~known]] = 0.0
         return gradients
 
 
@@ -194,42 +196,46 @@ class PersonGradients:
         gradients.check(examples)
         self._map = gradients
         self._examples = examples
-        _, self._person, counts = np.unique(examples.person, return_inverse=True, return_counts=True)
-        self._order = np.argsort(self._person, kind="stable")
+        _, person, counts = np.unique(examples.person, return_inverse=True, return_counts=True)
+        self._rows = np.argsort(person, kind="stable")
+        self._counts = counts
+        self._starts = np.cumsum(counts) - counts
         self.people = len(counts)
+        self.lanes = gradients.lanes
 
-    def of(self, weights: Weights, taking_part: NDArray[np.bool_]) -> Iterator[Floats]:
-        """The gradients of the people who take part, each person once, a few people at a time.
+    def of(self, weights: Weights, lane: NDArray[np.int64]) -> Iterator[Floats]:
+        """The gradients of the people who take part, each person once, a few at a time.
 
-        A person's rows are added one after another, wherever a batch ends: the sum's bits are the person's own.
+        A person's rows are added one after another, in order: the bits of the sum depend on the person and the lane.
 
         Args:
             weights: float32, shape (length,).
-            taking_part: shape (people,).
+            lane: shape (people,): each person's lane, from 0, or -1 for one who does not take part.
 
         Yields:
-            float64, shape (people of this turn, length).
+            float64, shape (people whose last row this batch held, length).
         """
-        rows = self._order[taking_part[self._person[self._order]]]
-        owners = self._person[rows]
-        open_sum: Floats | None = None
-        start = 0
-        for batch in self._map.rows(weights, self._examples, rows):
-            mine = owners[start : start + len(batch)]
-            starts = np.flatnonzero(np.diff(mine, prepend=-1))
-            sums = np.zeros((len(starts), self._map.length))
-            if open_sum is not None:
-                if owners[start - 1] == mine[0]:
-                    sums[0] = open_sum
-                else:
-                    yield open_sum[None]
-            place = np.cumsum(np.diff(mine, prepend=mine[0]) != 0)
-            rank = np.arange(len(mine)) - starts[place]
-            for turn in range(int(rank.max()) + 1):
-                sums[place[rank == turn]] += batch[rank == turn]
-            if len(sums) > 1:
-                yield sums[:-1]
-            open_sum = sums[-1].copy()
-            start += len(batch)
-        if open_sum is not None:
-            yield open_sum[None]
+        schedule, ends = self._schedule(lane)
+        sums = np.zeros((self.lanes, self._map.length))
+        for rows, ending in zip(schedule, ends, strict=True):
+            sums += self._map.batch(weights, self._examples, rows)
+            if ending.any():
+                yield sums[ending]
+                sums[ending] = 0.0
+
+    def _schedule(self, lane: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Which row each lane holds in each batch (-1: none), and whether it is its person's last."""
+        people = np.argsort(lane, kind="stable")
+        people = people[lane[people] >= 0]
+        counts = self._counts[people]
+        lanes = np.repeat(lane[people], counts)
+        before = np.cumsum(counts) - counts
+        within = np.arange(len(lanes)) - np.repeat(before, counts)
+        rows = self._rows[np.repeat(self._starts[people], counts) + within]
+        turn = np.arange(len(lanes)) - np.searchsorted(lanes, lanes)
+        shape = (int(turn.max()) + 1 if len(turn) else 0, self.lanes)
+        schedule = np.full(shape, -1, dtype=np.int64)
+        schedule[turn, lanes] = rows
+        ends = np.zeros(shape, dtype=np.bool_)
+        ends[turn, lanes] = within == np.repeat(counts, counts) - 1
+        return schedule, ends

@@ -155,3 +155,15 @@ def poisson_sample(people: int, rate: float, entropy: Entropy) -> NDArray[np.boo
     draws = np.frombuffer(Keystream.fresh(entropy).take(8 * people), dtype="<u8")
     sampled: NDArray[np.bool_] = draws < threshold
     return sampled
+
+
+def random_lanes(taking_part: NDArray[np.bool_], lanes: int, entropy: Entropy) -> NDArray[np.int64]:
+    """A lane for each person who takes part, drawn independently and uniformly; -1 for the others.
+
+    Args:
+        taking_part: shape (people,).
+        lanes: a power of two, at most 256.
+        entropy: one byte for each person.
+    """
+    draws = np.frombuffer(Keystream.fresh(entropy).take(len(taking_part)), dtype=np.uint8)
+    return np.where(taking_part, (draws & (lanes - 1)).astype(np.int64), -1)

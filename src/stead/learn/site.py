@@ -17,7 +17,7 @@ from stead.learn.gradients import (
 from stead.learn.header import Header, model_hash
 from stead.learn.masks import IntVector
 from stead.learn.optimiser import Floats, Moments, Weights, step
-from stead.learn.pipeline import Lattice, NoiseShare, poisson_sample
+from stead.learn.pipeline import Lattice, NoiseShare, poisson_sample, random_lanes
 from stead.learn.secure_sum import Seat, SumSite, Work
 from stead.plans.engine import Engine
 from stead.plans.training import LocalSteps, Training
@@ -83,7 +83,8 @@ class GradientSums:
         weights = weights_from_payload(payload, length=length)
         taking_part = poisson_sample(self._gradients.people, self._rate, self._entropy)
         total = np.zeros(length, dtype=np.int64)
-        for gradients in self._gradients.of(weights, taking_part):
+        lanes = random_lanes(taking_part, self._gradients.lanes, self._entropy)
+        for gradients in self._gradients.of(weights, lanes):
             total += self._lattice.quantise(gradients).sum(axis=0)
         return self._noise.add(total, self._entropy)
 
@@ -103,7 +104,7 @@ class LocalAverages:
             raise UsageError("an average of local steps needs the plan's local steps.")
         self._local: LocalSteps = training.local
         self._training = training
-        self._map = GradientMap(training, engine, batch=training.local.batch)
+        self._map = GradientMap(training, engine)
         self._map.check(examples)
         self._examples = examples
         self._entropy = seat.entropy
@@ -150,7 +151,11 @@ class LocalAverages:
 
     def _mean(self, weights: Weights, rows: NDArray[np.int64]) -> Floats:
         total = np.zeros(len(weights))
-        for gradients in self._map.rows(weights, self._examples, rows):
+        for start in range(0, len(rows), self._map.lanes):
+            batch = np.full(self._map.lanes, -1, dtype=np.int64)
+            part = rows[start : start + self._map.lanes]
+            batch[: len(part)] = part
+            gradients = self._map.batch(weights, self._examples, batch)
             finite = np.isfinite(gradients).all(axis=1)
             total += gradients[finite].sum(axis=0, dtype=np.float64)
         return total / len(rows)
