@@ -263,10 +263,9 @@ def _check_names(query: Query) -> None:
         raise UsageError("a question needs at least one aggregate: count, sum, mean or histogram.")
     if len(set(names)) != len(names):
         raise UsageError("two aggregates have the same name.", hint="give each its own name")
-    for name in (*names, *query.group_by):
+    for name in names:
         if not 0 < len(name) <= 128 or not name.isprintable():
             raise UsageError("the name of an aggregate is 1 to 128 printable characters.")
-    for name in names:
         if name in query.group_by:
             raise UsageError(f"aggregate {name!r} has the name of a group_by column.", hint="give it its own name")
 

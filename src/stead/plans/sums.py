@@ -125,7 +125,10 @@ def read_column(column: Column, values: npt.ArrayLike) -> Floats:
 
 
 def first_rows(schema: Schema, columns: Mapping[str, npt.ArrayLike], rows: int) -> Flags:
-    """Which rows are used at all: the first ``rows_per_person`` of each person, in the table's order."""
+    """Which rows are used at all: the first ``rows_per_person`` of each person, in the table's order.
+
+    A row whose person is missing (NULL, NaN, the empty text) is nobody's and is not used.
+    """
     if schema.person is None:
         return np.ones(rows, dtype=np.bool_)
     if schema.person not in columns:
@@ -133,7 +136,7 @@ def first_rows(schema: Schema, columns: Mapping[str, npt.ArrayLike], rows: int) 
     keep = np.zeros(rows, dtype=np.bool_)
     seen: dict[object, int] = {}
     for index, person in enumerate(np.asarray(columns[schema.person]).tolist()):
-        if person is None or person != person:  # noqa: PLR0124 - NaN is the only value unequal to itself
+        if person in (None, "") or (isinstance(person, float) and math.isnan(person)):
             continue
         seen[person] = seen.get(person, 0) + 1
         keep[index] = seen[person] <= schema.rows_per_person

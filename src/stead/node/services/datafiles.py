@@ -78,13 +78,13 @@ def file_format(path: Path) -> Format:
 
 @contextlib.contextmanager
 def open_source(
-    path: Path, database: Path, *, table: str = "", limits: Limits | None = None, text: bool = True
+    path: Path, database: Path | None, *, table: str = "", limits: Limits | None = None, text: bool = True
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, Source]]:
     """A locked connection to ``database`` that can read ``path`` and nothing else, and how to read it.
 
     Args:
         path: the owner's file.
-        database: the DuckDB file to write; ``:memory:`` for none.
+        database: the DuckDB file to write; ``None`` for none.
         table: the table of a DuckDB file, needed when it holds several.
         limits: what DuckDB may use.
         text: take the columns of a CSV file as text, so that no guess about types is made from its rows.
@@ -134,7 +134,7 @@ def schema_draft(path: Path, *, table: str = "") -> str:
     Bounds, categories and the number of people are left for the owner: what a row holds must not become public, so
     nothing is filled in from rows. The draft does not load until they are written.
     """
-    with open_source(path, Path(":memory:"), table=table, text=False) as (_, source):
+    with open_source(path, None, table=table, text=False) as (_, source):
         lines = [
             f"name = {json.dumps(path.name.split('.')[0])}",
             'purpose = ""',
@@ -176,7 +176,9 @@ def _source(connection: duckdb.DuckDBPyConnection, path: Path, kind: Format, *, 
             return _described(connection, _attached_table(connection, table), ())
         if kind == "parquet":
             return _described(connection, "read_parquet(?)", (str(path),))
-        options = "header = true, all_varchar = true" if text else "header = true"
+        options = "header = true, strict_mode = true, quote = '\"', escape = '\"'" + (
+            ", all_varchar = true" if text else ""
+        )
         return _described(connection, f"read_csv(?, {options})", (str(path),))
     except duckdb.Error:
         raise UsageError(f"{path.name!r} cannot be read as {kind}.", hint="is the file whole, with a header?") from None

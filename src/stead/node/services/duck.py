@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import msgspec
 
-from stead.errors import UsageError
+from stead.errors import NodeError, UsageError
 
 _LOCKED = (
     "SET autoinstall_known_extensions = false",
@@ -26,12 +26,15 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 def open_locked(
-    path: Path, limits: Limits, *, read_only: bool, reads: tuple[Path, ...] = (), attach: Path | None = None
+    database: Path | None, limits: Limits, *, read_only: bool, reads: tuple[Path, ...] = (), attach: Path | None = None
 ) -> duckdb.DuckDBPyConnection:
-    """A connection to ``path`` that can touch nothing else but its spill directory and the files ``reads``.
+    """A connection to ``database`` that can touch nothing else but its spill directory and the files ``reads``.
+
+    Each connection is an engine of its own (DuckDB would share one engine, and its settings, among all connections of
+    a process to one path, and go on reading a file that has been replaced).
 
     Args:
-        path: the database file.
+        database: the database file; ``None`` for none.
         limits: threads and memory.
         read_only: open it for reading.
         reads: files that statements may read.
@@ -39,11 +42,19 @@ def open_locked(
 
     Raises:
         UsageError: ``attach`` is not a DuckDB file that this version reads.
+        NodeError: the node's own file cannot be opened.
     """
-    connection = duckdb.connect(
-        str(path), read_only=read_only, config={"threads": limits.threads, "memory_limit": f"{limits.memory_mb}MB"}
-    )
-    connection.execute(f"SET temp_directory = {literal(str(path) + '.spill')}")
+    connection = duckdb.connect(":memory:", config={"threads": limits.threads, "memory_limit": f"{limits.memory_mb}MB"})
+    try:
+        spill = "" if database is None else f"{database}.spill"
+        connection.execute(f"SET temp_directory = {literal(spill)}")
+        if database is not None:
+            mode = "READ_ONLY" if read_only else "READ_WRITE"
+            connection.execute(f"ATTACH {literal(str(database))} AS stored ({mode})")
+            connection.execute("USE stored")
+    except duckdb.Error:
+        connection.close()
+        raise NodeError("a dataset's file cannot be opened.") from None
     if attach is not None:
         try:
             connection.execute(f"ATTACH {literal(str(attach))} AS source_file (READ_ONLY)")

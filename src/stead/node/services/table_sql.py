@@ -90,7 +90,7 @@ def _row_steps(query: Query, schema: Schema) -> _Rows:
         rows.parameters += parameters
     rows.parameters.append(schema.rows_per_person)
     selected = ", ".join(read) or "1 AS nothing"
-    rows.tables.append(f"t0 AS (SELECT {selected} FROM rows WHERE person_rank < CAST(? AS BIGINT))")
+    rows.tables.append(f"t0 AS (SELECT {selected} FROM stored.main.rows WHERE person_rank < CAST(? AS BIGINT))")
     for step in query.steps:
         if isinstance(step, Filter):
             text = _truth(step.where, rows)

@@ -102,7 +102,7 @@ class Table:
         self.card = card
         self._connection = open_locked(path, limits or Limits(), read_only=True)
         with self._cursor() as cursor:
-            stored = cursor.execute("SELECT schema_digest FROM about").fetchone()
+            stored = cursor.execute("SELECT schema_digest FROM stored.main.about").fetchone()
         if stored is None or bytes(stored[0]) != schema_digest(card.schema):
             raise UsageError(
                 f"dataset {card.name!r} was loaded under another schema.", hint="add the data again with this schema"
@@ -141,7 +141,7 @@ class Table:
             text, bounds = read_expression(column, index)
             asked.append(f"{text} AS c{index}")
             parameters += bounds
-        text = f"SELECT {', '.join(asked)} FROM rows WHERE person_rank < CAST(? AS BIGINT)"  # noqa: S608 - fixed words
+        text = f"SELECT {', '.join(asked)} FROM stored.main.rows WHERE person_rank < CAST(? AS BIGINT)"  # noqa: S608 - fixed words
         with self._cursor() as cursor:
             held = cursor.execute(text, [*parameters, self.schema.rows_per_person]).fetchnumpy()
         return TrainingRows(
@@ -171,14 +171,12 @@ class Table:
     @contextlib.contextmanager
     def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor whose errors say nothing: DuckDB's texts can quote values."""
-        cursor = self._connection.cursor()
         try:
-            yield cursor
+            with self._connection.cursor() as cursor:
+                yield cursor
         except duckdb.Error as error:
             kind = re.sub(r"[^A-Za-z]", "", type(error).__name__)
             raise NodeError(f"the table engine failed ({kind}).") from None
-        finally:
-            cursor.close()
 
 
 def _place(
