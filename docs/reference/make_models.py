@@ -171,6 +171,7 @@ def head() -> str:
 
 def main() -> None:
     """Write the page and the traces."""
+    torch.set_num_threads(1)
     TRACES.mkdir(parents=True, exist_ok=True)
     lines = []
     for model in MODELS:

@@ -225,8 +225,8 @@ MODELS = (
     Model("ResNet-18, batch norm in eval mode", lambda: ResNet18().eval(), _ENTROPY, _numbers(3, 16, 16), _classes,
           0.2, 6),
     Model("convolutional autoencoder", _sequence(*_AUTOENCODER), _square, _waves, _itself),
-    Model("LSTM", lambda: Recurrent(nn.LSTM), _ENTROPY, _numbers(5, 4), _classes, 1.0),
-    Model("GRU", lambda: Recurrent(nn.GRU), _ENTROPY, _numbers(5, 4), _classes, 1.0),
+    Model("LSTM", lambda: Recurrent(nn.LSTM), _ENTROPY, _numbers(5, 4), _classes, 3.0),
+    Model("GRU", lambda: Recurrent(nn.GRU), _ENTROPY, _numbers(5, 4), _classes, 2.0),
     Model("transformer encoder", lambda: Transformer().eval(), _ENTROPY, _words, _classes, 0.2),
     Model("embedding and mean", Words, _ENTROPY, _words, _classes),
 )  # fmt: skip

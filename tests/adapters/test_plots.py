@@ -60,5 +60,5 @@ def test_matplotlib_is_used_where_it_is_there():
     figure = bars("Answer", PANELS)
     assert [axes.get_title() for axes in figure.axes] == ["patients", "change <b>"]
     assert [patch.get_height() for patch in figure.axes[0].patches] == [120.0, 80.0]
-    assert len(figure.axes[0].containers[1].lines[2][0].get_segments()) == 2
+    assert len(figure.axes[0].containers[0].lines[2][0].get_segments()) == 2
     assert len(curves("Run", CURVES).axes[0].lines) == 1
