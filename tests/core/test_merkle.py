@@ -193,6 +193,18 @@ def test_the_empty_tree_has_one_root():
         verify_consistency(0, EMPTY_ROOT, 3, LOG.root(3), (bytes(32),))
 
 
+def test_hashes_of_another_length_are_refused_as_such():
+    short = bytes(31)
+    for attempt in (
+        lambda: verify_inclusion(short, 0, 1, (), short),
+        lambda: verify_inclusion(bytes(32), 0, 2, (short,), bytes(32)),
+        lambda: verify_consistency(1, short, 1, short, ()),
+        lambda: verify_consistency(1, bytes(32), 2, bytes(32), (short,)),
+    ):
+        with pytest.raises(BadProof, match="32 bytes"):
+            attempt()
+
+
 def test_sizes_beyond_reason_are_refused():
     with pytest.raises(BadProof):
         verify_inclusion(bytes(32), 0, MAX_SIZE + 1, (), bytes(32))

@@ -1,5 +1,7 @@
 """A real TLS server on loopback: the right node, the wrong one, one in between, a silent one and a talkative one."""
 
+import base64
+import datetime as dt
 import http.server
 import socket
 import ssl
@@ -9,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from stead.core.clock import SystemClock
 from stead.core.entropy import SystemEntropy
@@ -240,7 +244,7 @@ def test_a_reply_that_never_ends_runs_out_of_time(serve):
     with PinnedConnection(url, timing=Timing(connect_s=5, silence_s=5), limit_bytes=1 << 30) as node:
         node.get("/first")
         node._timing = timing
-        with pytest.raises(PartyTimedOut):
+        with pytest.raises(PartyTimedOut, match="did not finish"):
             node.get("/endless")
 
 
@@ -344,6 +348,35 @@ def test_an_identity_of_another_version_is_told_apart():
 def test_a_second_certificate_in_the_identity_is_not_trusted():
     identity = read_identity(_identity(ca=make_authority(NODE) + make_authority(OTHER)))
     assert identity.ca == make_authority(NODE)
+
+
+def test_an_authority_that_is_not_signed_by_its_key_is_refused():
+    lines = make_authority(NODE).splitlines()
+    der = bytearray(base64.b64decode("".join(lines[1:-1])))
+    der[-1] ^= 1  # the last byte of the signature
+    forged = "\n".join([lines[0], base64.b64encode(der).decode(), lines[-1], ""])
+    with pytest.raises(BadMessage, match="self-signed"):
+        read_identity(_identity(ca=forged))
+
+
+@pytest.mark.parametrize("constraints", [None, x509.BasicConstraints(ca=False, path_length=None)])
+def test_a_certificate_of_the_key_that_is_no_authority_is_refused(constraints):
+    private = NODE.for_certificates()
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "stead node")])
+    start = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+    builder = x509.CertificateBuilder(
+        issuer_name=name,
+        subject_name=name,
+        public_key=private.public_key(),
+        serial_number=1,
+        not_valid_before=start,
+        not_valid_after=start + dt.timedelta(days=9999),
+    )
+    if constraints is not None:
+        builder = builder.add_extension(constraints, critical=True)
+    pem = builder.sign(private, algorithm=None).public_bytes(Encoding.PEM).decode()
+    with pytest.raises(BadMessage):
+        read_identity(_identity(ca=pem))
 
 
 def test_a_leaf_is_no_authority(tmp_path):

@@ -211,7 +211,6 @@ def write_private(path: Path, data: bytes) -> None:
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}.") from None
     with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, 0o600)
         file.write(data)
         file.flush()
         os.fsync(descriptor)
