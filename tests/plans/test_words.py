@@ -56,8 +56,10 @@ def test_a_whole_question():
         '  6. "pressure": the mean of bp, as a sum and a count in each group.',
         "Released: 6 numbers, each with noise. One patient has at most 2 rows in use and can move:",
         '  - the counts of "n" by at most 2; the noise has standard deviation 10.',
-        '  - the sum of "pressure" by at most 140.5 (1150976 steps of 0.00012207); '
-        "the noise has standard deviation 512.",
+        (
+            '  - the sum of "pressure" by at most 140.5 (1150976 steps of 0.00012207); '
+            "the noise has standard deviation 512."
+        ),
         '  - the counts of "pressure" by at most 2; the noise has standard deviation 10.',
     ]
 
