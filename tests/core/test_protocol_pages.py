@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from stead.core import codec, leaves, messages, schema, signed
+from stead.core.export import MAX_LINE_BYTES, LeafRow, LogHead
 from stead.net.certificates import Identity
 
 PAGES = Path(__file__).parents[2] / "docs/protocol"
@@ -60,6 +61,13 @@ def test_the_envelope_and_the_identity_list_their_fields_in_order():
     assert _rows(SIGNED.partition("The identity is a JSON object:")[2]) == list(Identity.__struct_fields__)
 
 
+@pytest.mark.parametrize(("line", "kind"), [("head", LogHead), ("leaf", LeafRow)])
+def test_the_lines_of_an_export_list_their_fields_in_order(line, kind):
+    row = re.search(rf"^\| {line} \| (.*) \|$", LOG.partition("## Export")[2], re.MULTILINE).group(1)
+    fields = [name for name in re.findall(r"`([a-z_]+)`", row) if name != "format"]
+    assert fields == list(kind.__struct_fields__)
+
+
 def test_the_limits_are_the_codes():
     assert codec.MAX_MESSAGE_BYTES == 64 << 20
     assert "64 MiB" in MESSAGES
@@ -71,6 +79,8 @@ def test_the_limits_are_the_codes():
     assert signed.CLOCK_SKEW_S == 60
     assert "60 000 ≤ now" in SIGNED
     assert f"`{signed.DOMAIN}`" in SIGNED
+    assert MAX_LINE_BYTES == 2 << 20
+    assert "2 MiB to a line" in LOG
 
 
 def test_every_vector_that_is_named_exists_and_every_link_leads_somewhere():

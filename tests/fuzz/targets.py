@@ -7,6 +7,7 @@ that comes out of it is a find. To add one, write a row.
 
 import functools
 import importlib
+import io
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from stead.core.codec import decode, encode
+from stead.core.export import LeafRow, LogHead, export_lines, read_export
 from stead.core.keys import Key, PublicKey
 from stead.core.leaves import Leaf, ResultStored
 from stead.core.merkle import MemoryNodes, MerkleLog, leaf_hash, verify_consistency, verify_inclusion
@@ -193,6 +195,20 @@ def consistencies() -> list[bytes]:
     return [encode(Proof(old, 11, entries.root(old), entries.root(), entries.consistency(old))) for old in (6, 8)]
 
 
+def parse_export(data: bytes) -> None:
+    """The bytes as an exported log."""
+    read_export(io.BytesIO(data))
+
+
+def exports() -> list[bytes]:
+    """A public and a full export of a log of two leaves."""
+    rows = [LeafRow(index=n, hash=leaf_hash(bytes(32), _leaf(n)), salt=bytes(32), body=_leaf(n)) for n in range(2)]
+    return [
+        b"".join(export_lines(LogHead("north", NODE.public.raw, notes()[0].decode(), full=full), rows))
+        for full in (False, True)
+    ]
+
+
 def identities() -> list[bytes]:
     """The identity page of a node."""
     from stead.net.certificates import make_identity
@@ -273,6 +289,24 @@ def plans() -> list[bytes]:
     ]
 
 
+def load_constants() -> Parser | None:
+    """The bytes as the constants of a program."""
+    check = later("stead.plans.check", "load_constants")()
+    program = later("stead.plans.program", "Program")()
+    if check is None or program is None:
+        return None
+    return lambda data: check(program(inputs=(), constants=data, steps=(), outputs=(), output_names=()))
+
+
+def constants() -> list[bytes]:
+    """Two tensors."""
+    import numpy as np
+
+    from stead.plans.check import save_constants
+
+    return [save_constants([np.arange(4, dtype=np.float32).reshape(2, 2), np.arange(3, dtype=np.int64)])]
+
+
 TARGETS: tuple[Target, ...] = (
     Target("message", typed(Message), golden("messages")),
     Target("leaf", typed(Leaf), golden("leaves")),
@@ -283,6 +317,7 @@ TARGETS: tuple[Target, ...] = (
     Target("note", lambda: parse_note, notes),
     Target("signed-text", lambda: parse_signed_text, lambda: [notes()[0].partition(b"\n\n")[0] + b"\n"]),
     Target("receipt", lambda: parse_receipt, receipts),
+    Target("export", lambda: parse_export, exports),
     Target("inclusion", lambda: parse_inclusion, inclusions),
     Target("consistency", lambda: parse_consistency, consistencies),
     Target("failure", lambda: parse_failure, lambda: golden("messages")()[3:4]),
@@ -291,4 +326,5 @@ TARGETS: tuple[Target, ...] = (
     Target("frame", later("stead.learn.frames", "unpack"), frames),
     Target("header", later("stead.learn.header", "Header.from_bytes"), headers),
     Target("plan", later("stead.plans.plan", "decode_plan"), plans),
+    Target("constants", load_constants, constants),
 )

@@ -142,7 +142,7 @@ def test_the_pinned_node_answers(serve):
     url, _ = serve()
     with PinnedConnection(url, NODE.public.raw, timing=QUICK) as node:
         assert node.get("/hello") == b"/hello"
-        assert node.post("/v1/messages", b"sealed") == b"application/vnd.stead.message sealed"
+        assert node.post("/v1/messages", b"sealed") == b"application/vnd.stead+msgpack sealed"
         assert node.identity.name == "north"
 
 

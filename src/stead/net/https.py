@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Identity", "PinnedConnection", "Timing", "make_certificate", "make_identity", "read_identity"]
 
-MESSAGE_TYPE: Final = "application/vnd.stead.message"
+MESSAGE_TYPE: Final = "application/vnd.stead+msgpack"
 """The content type of sealed messages."""
 
 _KEEP_ALIVE_S: Final = 4.0  # less than servers commonly keep an idle connection, so that none is reused as it closes
