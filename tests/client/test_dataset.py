@@ -15,7 +15,7 @@ def test_a_dataset_shows_card_columns_budget_rules_and_what_next(heart):
         "heart · North Hospital · 400–600 people · unit: patient",
         "cardiac risk research",
         "age int 18–100 years · sex {F,M} · pressure float 60–220 mmHg · disease bool",
-        "ε 8.00 of 8.00 left for project/risk",
+        "ε 8.00 of 8.00 left for project \"risk\"",
         "automatic up to epsilon 0.5",
         "heart.mock.head()",
     ):
@@ -64,7 +64,7 @@ def test_columns_complete_and_unknown_ones_are_told(heart):
         _ = heart.salary
     with pytest.raises(AttributeError):
         _ = heart._ipython_canary_method_should_not_exist_
-    with pytest.raises(UsageError, match="shows no dataset \"?'?lungs"):
+    with pytest.raises(UsageError, match="shows no dataset 'lungs'"):
         heart.source.site.view("lungs")
 
 

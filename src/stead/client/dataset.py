@@ -14,6 +14,8 @@ from stead.client.site import Site
 from stead.core.messages import AccountView
 from stead.core.schema import DatasetCard, Schema
 
+SHOWN_RULES = 3
+
 
 class RemoteDataset:
     """A dataset of one node: its public card, columns as attributes, and the verbs of a data frame.
@@ -133,6 +135,7 @@ class RemoteDataset:
             ),
             ("Columns", " · ".join(columns[:12]) + more),
             ("Budget", budget_text(tightest) if tightest else "no account for this project"),
-            ("Rules", " · ".join(view.rules)),
+            ("Rules", "; ".join(view.rules[:SHOWN_RULES])),
+            ("", f"… {len(view.rules) - SHOWN_RULES} more: .rules" if len(view.rules) > SHOWN_RULES else ""),
             ("Next", f"heart.mock.head()   {ask}".replace("heart", self.name if self.name.isidentifier() else "data")),
         ]

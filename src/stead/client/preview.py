@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stead.client import render
+from stead.client.render import bar
 from stead.core.messages import AccountView, Quote
 
 
@@ -52,14 +53,13 @@ class Preview:
     def _pairs(self) -> list[tuple[str, str]]:
         errors = " · ".join(f"{name} ± {_widest(bars)}" for name, bars in self.errors.items())
         pairs = [("Error", f"{errors} (95 %, all cells jointly)" if errors else "")]
-        for site, quote in self.quotes.items():
-            label = site if len(self.quotes) > 1 else "Cost"
-            pairs.append((label, price_text(quote)))
-            tightest = tightest_account(quote.accounts_after)
-            if tightest is not None:
-                before = next((a for a in quote.accounts if a.account == tightest.account), tightest)
-                pairs.append(("Budget", budget_change(before, tightest)))
-            pairs.append(("Decision", decision_text(quote)))
+        if len(self.quotes) == 1:
+            (quote,) = self.quotes.values()
+            pairs += [("Cost", price_text(quote)), ("Budget", change_text(quote)), ("Decision", decision_text(quote))]
+        else:
+            for site, quote in self.quotes.items():
+                whole = (price_text(quote), change_text(quote), decision_text(quote))
+                pairs.append((site, " · ".join(filter(None, whole))))
         return pairs
 
 
@@ -82,18 +82,28 @@ def tightest_account(accounts: tuple[AccountView, ...]) -> AccountView | None:
     return min(accounts, key=lambda a: a.epsilon_limit - a.epsilon_spent, default=None)
 
 
+def account_text(account: str) -> str:
+    """An account's name for people: ``project/risk@heart`` is ``project "risk"``."""
+    kind, separator, rest = account.partition("/")
+    return f'{kind} "{rest.partition("@")[0]}"' if separator else account
+
+
 def budget_text(account: AccountView) -> str:
-    """``ε 3.10 of 8.00 left for project risk-2026  ▇▇▇░░░``."""
+    """``ε 3.10 of 8.00 left for project "risk"  ▇▇▇░░░``."""
     left = max(account.epsilon_limit - account.epsilon_spent, 0.0)
     share = left / account.epsilon_limit if account.epsilon_limit else 0.0
     marked = f" · {account.disclosures} disclosed without privacy" if account.disclosures else ""
-    return f"ε {left:.2f} of {account.epsilon_limit:.2f} left for {account.account}  {render.bar(share)}{marked}"
+    return f"ε {left:.2f} of {account.epsilon_limit:.2f} left for {account_text(account.account)}  {bar(share)}{marked}"
 
 
-def budget_change(before: AccountView, after: AccountView) -> str:
-    """``ε 3.10 → 2.70 of 8.00 for project risk-2026``."""
+def change_text(quote: Quote) -> str:
+    """What the tightest account has left, before and after: ``ε 3.10 → 2.70 of 8.00 for project "risk"``."""
+    after = tightest_account(quote.accounts_after)
+    if after is None:
+        return ""
+    before = next((account for account in quote.accounts if account.account == after.account), after)
     left = [max(account.epsilon_limit - account.epsilon_spent, 0.0) for account in (before, after)]
-    return f"ε {left[0]:.2f} → {left[1]:.2f} of {after.epsilon_limit:.2f} for {after.account}"
+    return f"ε {left[0]:.2f} → {left[1]:.2f} of {after.epsilon_limit:.2f} for {account_text(after.account)}"
 
 
 def _widest(bars: np.ndarray) -> str:
