@@ -139,7 +139,7 @@ def _strategy(training: Training, sites: Sequence[RemoteDataset], options: FitOp
     if training.privacy is None:
         return FedAvg(training.lattice)
     people = [site.schema.people for site in sites]
-    return FedSGD.of(training, people, optimiser_of(options, learning_rate=0.05))
+    return FedSGD.of(training, people, optimiser_of(options, learning_rate=0.15))
 
 
 def _scorer(plan: Draft, schema: Schema, options: FitOptions) -> Scorer:

@@ -67,7 +67,7 @@ class KnownNodes:
         if known.key != node.key:
             raise KeyChanged(
                 f"{node.url} shows the key {node.fingerprint}; {known.fingerprint} was pinned at first contact.",
-                hint=f"ask the owner by another channel; if the new key is right: `stead nodes forget {node.url}`",
+                hint=f"ask the owner by another channel; if the new key is right, remove {self._path(node.url)}",
             )
         return known
 

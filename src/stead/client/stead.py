@@ -19,6 +19,8 @@ from stead.client.transport import Transport, fetch_identity
 from stead.core.keys import Key
 from stead.errors import BadSignature, KeyChanged, PolicyDenied, UsageError
 
+LONGEST_ROUND_S = 3600.0
+
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 
@@ -174,13 +176,15 @@ def connect(
         BadSignature: the owner has not enrolled this key; the hint is the command that does.
         PartyUnreachable: nobody answers.
     """
-    from stead.net.https import PinnedConnection
+    from stead.net.https import PinnedConnection, Timing
 
     directory = home_directory(home)
     scientist = Scientist(key or load_key(directory), directory)
     address = url.rstrip("/")
     known = KnownNodes(directory).get(address)
-    connection = PinnedConnection(address, known.public_key if known else _pinned_key(pin))
+    # A round of a training is silent for as long as a site computes.
+    timing = Timing(silence_s=LONGEST_ROUND_S, exchange_s=LONGEST_ROUND_S)
+    connection = PinnedConnection(address, known.public_key if known else _pinned_key(pin), timing=timing)
     return attach(connection, scientist, url=address, project=project, pin=pin)
 
 

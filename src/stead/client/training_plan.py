@@ -60,7 +60,7 @@ class FitOptions(TypedDict, total=False):
         features: columns to learn from; all that can be learned from, without the target, by default.
         loss: takes the model's result and the target for a batch of one; cross-entropy or squared error by default.
         optimiser: ``"adam"`` (default) or ``"sgd"``, or an ``Optimiser``.
-        learning_rate: of the optimiser; 0.05 with privacy, 0.01 for local steps.
+        learning_rate: of the optimiser; 0.15 with privacy, 0.01 for local steps.
         rate: probability that a person takes part in a round; 1.0 by default.
         clip: bound on one person's gradient (L2); 1.0. With privacy only.
         colluders: sites whose noise shares are not counted on; 1. With privacy only.
