@@ -56,7 +56,9 @@ def section(path: tuple[str, ...], command: click.Command) -> str:
     """One command's section."""
     lines = list(parameters(command))
     table = "\n".join(["| argument or option | |", "|---|---|", *lines]) if lines else ""
-    return "\n\n".join(part for part in (f"## `{' '.join(path)}`", words(command.help), table) if part)
+    shown = inspect.cleandoc((command.epilog or "").replace("\b", "")).removeprefix("Examples:").strip("\n")
+    examples = f"```text\n{inspect.cleandoc(shown)}\n```" if shown else ""
+    return "\n\n".join(part for part in (f"## `{' '.join(path)}`", words(command.help), table, examples) if part)
 
 
 def page() -> str:

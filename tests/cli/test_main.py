@@ -106,7 +106,6 @@ def test_help_lists_every_command(capsys):
 def test_every_listed_command_exists_and_explains_itself(name, capsys):
     module, _, attribute = COMMANDS[name].target.partition(":")
     command = getattr(importlib.import_module(module), attribute)
-    assert command.name == name
     assert main([name, "--help"]) == 0
     assert len(capsys.readouterr().out.splitlines()) > 3
 
