@@ -37,6 +37,16 @@ def test_a_stranger_learns_the_command_that_enrols(node, scientist, tmp_path):
     assert KnownNodes(scientist.home).get("local://north") is None
 
 
+def test_a_wrong_clock_is_not_mistaken_for_a_stranger(node, scientist):
+    class Late:
+        def now(self):
+            return 1_900_000_000.0
+
+    node.clock = Late()
+    with pytest.raises(BadSignature, match="set the clocks"):
+        attach(node, scientist, url="local://north", project="risk")
+
+
 def test_another_key_at_a_known_address_is_refused_before_anything_is_sent(north, make_node, scientist):
     other = make_node("North Hospital", seed=99)
     with pytest.raises(KeyChanged, match="pinned at first contact"):

@@ -15,7 +15,7 @@ def test_a_dataset_shows_card_columns_budget_rules_and_what_next(heart):
         "heart · North Hospital · 400–600 people · unit: patient",
         "cardiac risk research",
         "age int 18–100 years · sex {F,M} · pressure float 60–220 mmHg · disease bool",
-        "ε 8.00 of 8.00 left for project \"risk\"",
+        'ε 8.00 of 8.00 left for project "risk"',
         "automatic up to epsilon 0.5",
         "heart.mock.head()",
     ):
@@ -30,6 +30,14 @@ def test_nothing_shown_can_run_in_a_notebook(make_node, scientist):
     for shown in (heart, heart.count().preview(within=0.1), heart.count().on_mock(), heart.frame):
         assert "<script" not in shown._repr_html_()
     assert "&lt;script&gt;" in heart._repr_html_()
+
+
+def test_nothing_shown_can_steer_a_terminal(make_node, scientist):
+    from stead.client.stead import attach
+
+    north = attach(make_node("North\x1b[2J\nHospital"), scientist, url="local://north", project="risk")
+    for shown in (north, north["heart"], north["heart"].count().preview(within=0.1)):
+        assert "\x1b" not in repr(shown)
 
 
 def test_the_budget_is_fetched_anew(heart):

@@ -29,22 +29,17 @@ class RemoteDataset:
 
     def __init__(self, site: Site, name: str) -> None:
         site.view(name)
-        self._source = Source(site, name)
-
-    @property
-    def source(self) -> Source:
-        """The dataset and its site, as questions refer to them."""
-        return self._source
+        self.source = Source(site, name)
 
     @property
     def name(self) -> str:
         """The dataset's name."""
-        return self._source.name
+        return self.source.name
 
     @property
     def card(self) -> DatasetCard:
         """The public card, as last fetched."""
-        return self._source.site.view(self.name).card
+        return self.source.site.view(self.name).card
 
     @property
     def schema(self) -> Schema:
@@ -54,12 +49,12 @@ class RemoteDataset:
     @property
     def budget(self) -> tuple[AccountView, ...]:
         """The accounts that questions are charged to, fetched now."""
-        return self._source.site.refresh()[self.name].accounts
+        return self.source.site.refresh()[self.name].accounts
 
     @property
     def rules(self) -> tuple[str, ...]:
         """The owner's rules in words."""
-        return self._source.site.view(self.name).rules
+        return self.source.site.view(self.name).rules
 
     @property
     def mock(self) -> MockRows:
@@ -69,7 +64,7 @@ class RemoteDataset:
     @property
     def frame(self) -> RemoteFrame:
         """All rows."""
-        return RemoteFrame(self._source)
+        return RemoteFrame(self.source)
 
     def filter(self, *conditions: object) -> RemoteFrame:
         """See ``RemoteFrame.filter``."""
@@ -107,35 +102,36 @@ class RemoteDataset:
         return [*super().__dir__(), *(c.name for c in self.schema.columns if c.name.isidentifier())]
 
     def __repr__(self) -> str:
-        return render.facts(self._title(), self._pairs())
+        return render.facts(_title(self), _pairs(self))
 
     def _repr_html_(self) -> str:
         header = ("column", "kind", "description")
         rows = [(c.name, column_text(c), c.description) for c in self.schema.columns]
-        pairs = [(name, value) for name, value in self._pairs() if name != "Columns"]
+        pairs = [(name, value) for name, value in _pairs(self) if name != "Columns"]
         about = f"<p>{html.escape(self.card.description)}</p>" if self.card.description else ""
-        return render.facts_html(self._title(), pairs, after=about + render.table_html(header, rows, caption="Columns"))
+        return render.facts_html(_title(self), pairs, after=about + render.table_html(header, rows, caption="Columns"))
 
-    def _title(self) -> str:
-        least, most = self.schema.people
-        size = f"{least:,}–{most:,}" if least < most else f"{least:,}"
-        return f"{self._source.title} · {size} people · unit: {self.schema.unit}"
 
-    def _pairs(self) -> list[tuple[str, str]]:
-        card, view = self.card, self._source.site.view(self.name)
-        columns = [f"{c.name} {column_text(c)}" for c in card.schema.columns]
-        more = f" · … {len(columns) - 12} more" if len(columns) > 12 else ""
-        tightest = tightest_account(view.accounts)
-        first = next((c.name for c in card.schema.columns if c.bounds and c.name != card.schema.person), None)
-        ask = f"heart.{first}.mean().preview()" if first else "heart.count().preview()"
-        return [
-            (
-                "Purpose",
-                " · ".join(filter(None, (card.purpose, card.contact and f"contact {card.contact}", card.licence))),
-            ),
-            ("Columns", " · ".join(columns[:12]) + more),
-            ("Budget", budget_text(tightest) if tightest else "no account for this project"),
-            ("Rules", "; ".join(view.rules[:SHOWN_RULES])),
-            ("", f"… {len(view.rules) - SHOWN_RULES} more: .rules" if len(view.rules) > SHOWN_RULES else ""),
-            ("Next", f"heart.mock.head()   {ask}".replace("heart", self.name if self.name.isidentifier() else "data")),
-        ]
+def _title(dataset: RemoteDataset) -> str:
+    least, most = dataset.schema.people
+    size = f"{least:,}–{most:,}" if least < most else f"{least:,}"
+    return f"{dataset.source.title} · {size} people · unit: {dataset.schema.unit}"
+
+
+def _pairs(dataset: RemoteDataset) -> list[tuple[str, str]]:
+    card, view = dataset.card, dataset.source.site.view(dataset.name)
+    columns = [f"{c.name} {column_text(c)}" for c in card.schema.columns]
+    more = f" · … {len(columns) - 12} more" if len(columns) > 12 else ""
+    tightest = tightest_account(view.accounts)
+    first = next((c.name for c in card.schema.columns if c.bounds and c.name != card.schema.person), None)
+    me = dataset.name if dataset.name.isidentifier() else "data"
+    about = (card.purpose, card.contact and f"contact {card.contact}", card.licence)
+    hidden = len(view.rules) - SHOWN_RULES
+    return [
+        ("Purpose", " · ".join(filter(None, about))),
+        ("Columns", " · ".join(columns[:12]) + more),
+        ("Budget", budget_text(tightest) if tightest else "no account for this project"),
+        ("Rules", "; ".join(view.rules[:SHOWN_RULES])),
+        ("", f"… {hidden} more: .rules" if hidden > 0 else ""),
+        ("Next", f"{me}.mock.head()   {me}{f'.{first}.mean()' if first else '.count()'}.preview()"),
+    ]

@@ -49,16 +49,21 @@ def size(size_bytes: int) -> str:
     return f"{size_bytes} B"
 
 
+def plain(text: str) -> str:
+    """A text from outside with nothing in it that a terminal would act on."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def facts(title: str, pairs: Iterable[tuple[str, str]]) -> str:
     """A title line and aligned ``name  value`` lines; lines with an empty value are left out."""
-    kept = [(name, value) for name, value in pairs if value]
+    kept = [(plain(name), plain(value)) for name, value in pairs if value]
     width = max((len(name) for name, _ in kept), default=0)
-    return "\n".join([title, *(f"{name:<{width}}  {value}" for name, value in kept)])
+    return "\n".join([plain(title), *(f"{name:<{width}}  {value}" for name, value in kept)])
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, most_rows: int = 20) -> str:
     """An aligned text table; long ones are cut with a line that says so."""
-    shown = [list(header), *(list(row) for row in rows[:most_rows])]
+    shown = [[plain(cell) for cell in row] for row in (header, *rows[:most_rows])]
     widths = [max(len(row[column]) for row in shown) for column in range(len(header))]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in shown]
     if len(rows) > most_rows:

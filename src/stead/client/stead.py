@@ -214,6 +214,8 @@ def attach(
     try:
         site.refresh()
     except (BadSignature, PolicyDenied) as error:
+        if "enrol" not in error.hint:
+            raise
         public = scientist.key.public.raw
         error.hint = f"your key is {public.hex()}; the owner enrols it: {enrol_command(public, project)}"
         raise
