@@ -8,7 +8,7 @@ from stead.core.schema import Schema
 from stead.errors import UsageError
 from stead.plans.check import constant_types
 from stead.plans.cost import cost
-from stead.plans.price import Price
+from stead.plans.query_price import Price
 from stead.plans.training import Privacy, Training
 from stead.plans.training_check import check_training_fits, sigma_steps
 from stead.privacy.events import PrivacyEvent, Repeated, Sampled, SumOfDiscreteGaussians

@@ -48,10 +48,10 @@ class Interval:
 def dots(title: str, rows: Sequence[Dot], *, low: float, high: float, axis: str) -> str:
     """A dot plot: values on one scale from ``low`` to ``high``, a row each."""
     left, right, step = 210, 130, 34
-    height = 46 + step * len(rows)
+    height = 62 + step * len(rows)
     scale = _Scale(low, high, left, _WIDTH - right)
     parts = [
-        _grid(scale, top=18, bottom=height - 28),
+        _grid(scale, top=18, bottom=height - 44),
         _text(scale.middle, height - 4, axis, anchor="middle", soft=True),
     ]
     for index, row in enumerate(rows):
@@ -68,7 +68,7 @@ def dots(title: str, rows: Sequence[Dot], *, low: float, high: float, axis: str)
 
 def lines(title: str, drawn: Sequence[Line], *, axes: tuple[str, str], low: float, high: float) -> str:
     """A line chart. ``axes`` are the captions of x and y; ``low`` and ``high`` the range of y."""
-    left, right, top, bottom = 56, 150, 16, 240
+    left, right, top, bottom = 56, 150, 30, 254
     last = max(max(line.x) for line in drawn)
     across, up = _Scale(0.0, last, left, _WIDTH - right), _Scale(low, high, bottom, top)
     parts = []
@@ -95,12 +95,12 @@ def lines(title: str, drawn: Sequence[Line], *, axes: tuple[str, str], low: floa
 def intervals(title: str, rows: Sequence[Interval], *, unit: str) -> str:
     """Values with their 95 % error bars, a row each."""
     left, right, step = 210, 150, 32
-    height = 46 + step * len(rows)
+    height = 62 + step * len(rows)
     high = max(row.value + row.error for row in rows) * 1.05
     low = min(0.0, *(row.value - row.error for row in rows))
     scale = _Scale(low, high, left, _WIDTH - right)
     parts = [
-        _grid(scale, top=16, bottom=height - 28),
+        _grid(scale, top=16, bottom=height - 44),
         _text(scale.middle, height - 4, unit, anchor="middle", soft=True),
     ]
     for index, row in enumerate(rows):

@@ -39,7 +39,7 @@ EPSILON: Final = 4.0
 PRIVATE_ROUNDS: Final = 40
 OPEN_ROUNDS: Final = 8
 RATE: Final = 0.2
-WITHIN: Final = 0.05
+WITHIN: Final = 0.02
 
 
 class Findings(msgspec.Struct, frozen=True):
