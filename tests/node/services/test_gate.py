@@ -10,6 +10,7 @@ from gate_world import (
     FREE,
     MALLORY,
     NODE_KEY,
+    SCHEMA,
     FakeRunner,
     StillClock,
     UnreadableRows,
@@ -33,12 +34,17 @@ from stead.errors import (
     PolicyDenied,
     PurposeMissing,
     TooExpensive,
+    UnknownColumn,
     UsageError,
 )
+from stead.node.services.appraisal import language
 from stead.node.services.books import open_books
 from stead.node.services.log import Identity
 from stead.node.services.policy import DEFAULT_RULES, Budget, Budgets, Ceilings, PolicyRules, Rule
 from stead.node.store import open_store
+from stead.plans.plan import encode_plan, plan_hash
+from stead.plans.query import Compare, Count, Filter, Histogram, Query
+from stead.plans.sums import run_reference
 
 STATES = ("received", "decided", "charging", "charged", "running", "ran", "storing", "stored", "sending")
 
@@ -389,3 +395,33 @@ def test_seeded_entropy_is_refused_outside_of_testing(store_url, tmp_path):
     with pytest.raises(UsageError, match="testing"):
         open_books(store, Identity("n", NODE_KEY), **(options | {"entropy": SystemEntropy()}))
     store.close()
+
+
+def test_a_real_query_in_the_language_of_plans_is_priced_run_and_released(store_url, tmp_path):
+    query = Query(
+        dataset="heart",
+        steps=(Filter(where=Compare(column="smoker", op="==", value=True)),),
+        group_by=("smoker",),
+        aggregates=(Count(name="patients"), Histogram(name="again", column="smoker")),
+        sigmas=(50.0, 80.0),
+    )
+    rows = {"smoker": np.array([True] * 300 + [False] * 100, dtype=object)}
+
+    class Rows:
+        def run(self, query, dataset):
+            return run_reference(query, SCHEMA, rows)
+
+    world = new_world(store_url, tmp_path, runner=Rows(), language=language())
+    request = ask(data=encode_plan(query))
+    values = decode_body(world.gate.answer(ALICE, request).body)
+    # Two groups of a count, then two groups of two cells; 300 smokers. Nine sigmas: probability below 1e-17 each.
+    assert np.all(np.abs(values - [0, 300, 0, 0, 0, 300]) < 9 * np.array([50, 50, 80, 80, 80, 80]))
+    [(_, leaf)] = world.leaves(Charged)
+    assert leaf.plan_hash == plan_hash(request.plan)
+    # Both parts move by one person's one row: 24/2 * (1/50^2 + 1/80^2).
+    assert leaf.charges[0].amounts[0] * 2.0**-40 == pytest.approx(12 * (1 / 50**2 + 1 / 80**2), rel=1e-6)
+    wrong = Query("heart", (), (), (Count(name="n", column="wealth"),), (50.0,))
+    with pytest.raises(UnknownColumn, match="wealth"):
+        world.gate.answer(ALICE, ask(data=encode_plan(wrong)))
+    assert [found.error for _, found in world.leaves(Refused)] == ["unknown-column"]
+    world.close()

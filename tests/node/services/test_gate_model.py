@@ -129,10 +129,10 @@ class GateModel(RuleBasedStateMachine):
             self.world.gate.answer(MALLORY if whose == "another person" else ALICE, changed)
         self.refusals += 1
 
-    @precondition(lambda self: self.model)
-    @rule(data=st.data(), state=st.sampled_from(STATES))
-    def stop_inside_a_state_and_start_again(self, data, state):
-        release = data.draw(st.sampled_from(sorted(self.model)))
+    @rule(data=st.data(), state=st.sampled_from(STATES), retry=st.booleans())
+    def stop_inside_a_state_and_start_again(self, data, state, retry):
+        release = data.draw(st.sampled_from([release_id("model", len(self.model)), *sorted(self.model)]))
+        self.model.setdefault(release, [SMALL, "none"])
         sigma, before = self.model[release]
         outcome, after = self.expected(release)
         if outcome is not Released:
@@ -155,6 +155,8 @@ class GateModel(RuleBasedStateMachine):
             done = state in {"stored", "sending"} or before == "stored"
             self.settle(release, outcome, "stored" if done else "charged")
         self.restart()
+        if retry:
+            self.send(release)
 
     @rule()
     def restart(self):
@@ -194,5 +196,5 @@ class GateModel(RuleBasedStateMachine):
 
 TestGateModel = GateModel.TestCase
 TestGateModel.settings = settings(
-    max_examples=12, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=15, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -46,25 +46,38 @@ class Language:
         hash: of a plan's bytes.
         price: of a plan.
         sizes: how many integers each part of a query's answer holds, in the order of its sigmas.
+        check_session: raises unless a header's rounds, vector and model are those of its plan.
     """
 
     decode: Callable[[bytes], object]
     hash: Callable[[bytes], bytes]
     price: Pricing
     sizes: Callable[[Query, Schema], tuple[int, ...]]
+    check_session: Callable[[Header, RunnablePlan, Schema], None] = lambda *_: None
 
 
 def language() -> Language:
     """The language of ``stead.plans``."""
+    from stead.learn.site import check_question, check_training
     from stead.plans.analysis import parts
     from stead.plans.plan import decode_plan, plan_hash
     from stead.plans.price import price
+
+    def sizes(query: Query, schema: Schema) -> tuple[int, ...]:
+        return tuple(part.size for part in parts(query, schema))
+
+    def check_session(header: Header, plan: RunnablePlan, schema: Schema) -> None:
+        if isinstance(plan, Query):
+            check_question(header, length=sum(sizes(plan, schema)))
+        else:
+            check_training(header, plan)
 
     return Language(
         decode=decode_plan,
         hash=plan_hash,
         price=price,
-        sizes=lambda query, schema: tuple(part.size for part in parts(query, schema)),
+        sizes=sizes,
+        check_session=check_session,
     )
 
 
@@ -184,6 +197,7 @@ class Appraiser:
         price = self._language.price(plan, card.schema, sites=sites, colluders=colluders)
         if header is not None:
             _check_header(header, plan, price)
+            self._language.check_session(header, plan, card.schema)
         population = card.schema.population
         bill = Bill(
             release=claim.release,
