@@ -139,6 +139,32 @@ class Branch(nn.Module):
         return self.head(x) if x.sum() > 0 else self.head(-x)
 
 
+class _Dropping(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.dropout(super().forward(x), 0.5, training=True)
+
+
+class _Counting(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(6, 3)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls.add_(1.0)
+        return super().forward(x) + self.calls
+
+
+class _Sorting(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.sort(dim=1).values)
+
+
 def _sequence(*layers: nn.Module) -> Callable[[], nn.Module]:
     return lambda: nn.Sequential(*layers).eval()
 
@@ -234,39 +260,13 @@ MODELS = (
 REFUSED = (
     Model("dropout in training mode", lambda: nn.Sequential(nn.Linear(6, 3), nn.Dropout(0.5)), _ENTROPY, _numbers(6),
           _classes),
-    Model("dropout by function", lambda: _Dropping(), _ENTROPY, _numbers(6), _classes),
+    Model("dropout by function", _Dropping, _ENTROPY, _numbers(6), _classes),
     Model("batch norm in training mode", lambda: nn.Sequential(nn.BatchNorm1d(6), nn.Linear(6, 3)), _ENTROPY,
           _numbers(6), _classes),
     Model("nn.EmbeddingBag", Bag, _ENTROPY, _words, _classes),
     Model("a float64 model", lambda: nn.Linear(6, 3).double(), _ENTROPY, lambda count: _numbers(6)(count).double(),
           _classes),
     Model("a branch on data", Branch, _ENTROPY, _numbers(6), _classes),
-    Model("a buffer written to", lambda: _Counting(), _ENTROPY, _numbers(6), _classes),
-    Model("sorting", lambda: _Sorting(), _ENTROPY, _numbers(6), _classes),
+    Model("a buffer written to", _Counting, _ENTROPY, _numbers(6), _classes),
+    Model("sorting", _Sorting, _ENTROPY, _numbers(6), _classes),
 )  # fmt: skip
-
-
-class _Dropping(nn.Linear):
-    def __init__(self) -> None:
-        super().__init__(6, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return functional.dropout(super().forward(x), 0.5, training=True)
-
-
-class _Counting(nn.Linear):
-    def __init__(self) -> None:
-        super().__init__(6, 3)
-        self.register_buffer("calls", torch.zeros(()))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.calls.add_(1.0)
-        return super().forward(x) + self.calls
-
-
-class _Sorting(nn.Linear):
-    def __init__(self) -> None:
-        super().__init__(6, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(x.sort(dim=1).values)

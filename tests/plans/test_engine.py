@@ -6,14 +6,23 @@ import pytest
 from stead.adapters.torch import TorchEngine
 from stead.errors import UsageError
 from stead.plans.builder import ProgramBuilder
-from stead.plans.engine import NumpyEngine
+from stead.plans.check import constant_types
+from stead.plans.cost import cost
+from stead.plans.engine import NumpyEngine, fitting_examples
 from stead.plans.program import TensorType
 
-ENGINES = [NumpyEngine(), TorchEngine(), NumpyEngine(chunk=3), TorchEngine(chunk=3), TorchEngine(memory_bytes=1)]
+ENGINES = [
+    NumpyEngine(),
+    TorchEngine(),
+    NumpyEngine(chunk=3),
+    TorchEngine(chunk=3),
+    TorchEngine(memory_bytes=1),
+    NumpyEngine(memory_bytes=1),
+]
 
 
 def layer():
-    """y = relu(w x + c), n = the number of places above 0; c is a constant."""
+    """Give y = relu(w x + c), n = the number of places above 0; c is a constant."""
     b = ProgramBuilder()
     w = b.input("w", "parameter", TensorType("float32", (4, 3)))
     x = b.input("x", "x", TensorType("float32", (3,)))
@@ -91,3 +100,9 @@ def test_results_on_fortran_and_strided_inputs():
     a, b = (engine.run(layer(), [w, x])[0] for engine in ENGINES[:2])
     np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(a, [20.5, 55.5, 93.0, 128.0])
+
+
+def test_memory_bounds_the_examples_at_once():
+    peak = cost(layer(), constant_types(layer())).peak_bytes
+    assert fitting_examples(layer(), 10 * peak + 1) == 10
+    assert fitting_examples(layer(), 1) == 1

@@ -37,7 +37,11 @@ def window(**more):
     return {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), **more}
 
 
-FLOAT_UNARY = "neg abs sign exp expm1 log log1p sqrt rsqrt sin cos tanh sigmoid erf relu".split()
+FLOAT_UNARY = ["neg", "abs", "sign", "exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "sin", "cos", "tanh"]
+FLOAT_UNARY += ["sigmoid", "erf", "relu"]
+COMPARISONS = ["eq", "ne", "lt", "le"]
+INTEGER_PAIRS = ["add", "sub", "mul", "maximum", "minimum", *COMPARISONS]
+FLOAT_PAIRS = ["div", "pow", *INTEGER_PAIRS]
 CASES = [
     ("full", [], {"shape": (2, 3), "value": 1.5, "dtype": "float32"}),
     ("full", [], {"shape": (), "value": True, "dtype": "bool"}),
@@ -46,9 +50,9 @@ CASES = [
     ("neg", [ints(5)], {}),
     ("abs", [ints(5)], {}),
     *[(name, [flags(3, 4)], {}) for name in ("logical_not",)],
-    *[(name, [floats(3, 4), floats(4)], {}) for name in "add sub mul div pow maximum minimum eq ne lt le".split()],
-    *[(name, [floats(4), floats(2, 3, 1)], {}) for name in "add sub mul div maximum lt".split()],
-    *[(name, [ints(3, 4), ints(3, 1)], {}) for name in "add sub mul maximum minimum eq ne lt le".split()],
+    *[(name, [floats(3, 4), floats(4)], {}) for name in FLOAT_PAIRS],
+    *[(name, [floats(4), floats(2, 3, 1)], {}) for name in ["add", "sub", "mul", "div", "maximum", "lt"]],
+    *[(name, [ints(3, 4), ints(3, 1)], {}) for name in INTEGER_PAIRS],
     *[(name, [flags(3, 4), flags(4)], {}) for name in ("logical_and", "logical_or", "eq", "ne")],
     ("where", [flags(4), floats(3, 4), floats(3, 1)], {}),
     ("where", [flags(2, 3, 4), ints(4), ints(3, 1)], {}),
@@ -115,6 +119,11 @@ def run_one(op, *arrays, **attributes):
     return NumpyEngine().run(program, arrays), TorchEngine().run(program, arrays)
 
 
+def derive(row, kinds, attributes):
+    row.check_attributes(attributes)
+    return row.types(kinds, attributes)
+
+
 def same(found, wanted, tolerance=2e-6):
     assert found.dtype == wanted.dtype
     assert found.shape == wanted.shape
@@ -128,7 +137,9 @@ def test_every_operation_has_a_case():
     assert {op for op, _, _ in CASES} == set(OPERATIONS)
 
 
-@pytest.mark.parametrize(("op", "arrays", "attributes"), CASES, ids=[f"{at}-{op}" for at, (op, _, _) in enumerate(CASES)])
+@pytest.mark.parametrize(
+    ("op", "arrays", "attributes"), CASES, ids=[f"{at}-{op}" for at, (op, _, _) in enumerate(CASES)]
+)
 def test_numpy_and_torch_agree(op, arrays, attributes):
     program = program_of(op, [type_of(array) for array in arrays], attributes)
     found, wanted = NumpyEngine().run(program, arrays), TorchEngine().run(program, arrays)
@@ -136,7 +147,9 @@ def test_numpy_and_torch_agree(op, arrays, attributes):
         same(a, b)
 
 
-@pytest.mark.parametrize(("op", "arrays", "attributes"), CASES, ids=[f"{at}-{op}" for at, (op, _, _) in enumerate(CASES)])
+@pytest.mark.parametrize(
+    ("op", "arrays", "attributes"), CASES, ids=[f"{at}-{op}" for at, (op, _, _) in enumerate(CASES)]
+)
 def test_mapping_is_a_loop_whichever_inputs_the_examples_differ_in(op, arrays, attributes):
     """Every choice of the inputs that differ; the others' values are made by turning theirs round."""
     places = range(len(arrays))
@@ -165,7 +178,7 @@ def test_extreme_values_give_the_same_on_both_engines(op):
     np.testing.assert_allclose(found[ordinary], wanted[ordinary], rtol=2e-6, atol=1e-38)
 
 
-@pytest.mark.parametrize("op", "add sub mul div pow maximum minimum eq ne lt le".split())
+@pytest.mark.parametrize("op", FLOAT_PAIRS)
 def test_extreme_pairs_give_the_same_on_both_engines(op):
     (found,), (wanted,) = run_one(op, EXTREME[:, None], EXTREME[None, :])
     same(found, wanted)
@@ -273,7 +286,7 @@ def test_indices_outside_read_nothing_and_write_nothing():
         ("convolution", [("float32", (1, 3, 4, 4)), ("float32", (4, 2, 3, 3))], window(groups=1), "fit"),
         ("convolution", [("float32", (1, 3, 4, 4)), ("float32", (4, 3, 5, 5))], window(groups=1), "fit"),
         ("convolution", [("float32", (1, 3, 4, 4)), ("float32", (4, 3, 3, 3))], window(groups=2), "groups"),
-        ("convolution", [("float32", (1, 3, 4, 4)), ("float32", (4, 3, 3, 3))], window(groups=1, stride=(0, 1)), "1 or"),
+        ("convolution", [("float32", (1, 3, 4, 4)), ("float32", (4, 3, 3, 3))], window(groups=1, stride=(0, 1)), "1 o"),
         ("convolution", [("float32", (1, 3, 4, 4)), ("float32", (4, 3, 3, 3))], window(groups=1, stride=(1,)), "each"),
         ("convolution_transpose", [("float32", (1, 3, 4, 4)), ("float32", (3, 3, 3, 3))],
          window(groups=1, extra=(1, 1)), "extra"),
@@ -283,10 +296,8 @@ def test_indices_outside_read_nothing_and_write_nothing():
     ],
 )  # fmt: skip
 def test_types_that_do_not_fit_are_refused(op, kinds, attributes, words):
-    row = operation(op)
     with pytest.raises(BadMessage, match=words):
-        row.check_attributes(attributes)
-        row.types([TensorType(dtype, shape) for dtype, shape in kinds], attributes)
+        derive(operation(op), [TensorType(dtype, shape) for dtype, shape in kinds], attributes)
 
 
 def test_the_table_is_closed():

@@ -13,9 +13,7 @@ from stead.plans.plan import decode_plan, describe, encode_plan, plan_hash
 from stead.plans.program import Program, Step, TensorType
 from stead.plans.query import Count, Query
 
-SCHEMA = Schema(
-    population="heart", unit="patient", people=(1, 9), columns=(Column("age", "integer", Bounds(20, 100)),)
-)
+SCHEMA = Schema(population="heart", unit="patient", people=(1, 9), columns=(Column("age", "integer", Bounds(20, 100)),))
 QUERY = Query(dataset="heart", steps=(), group_by=(), aggregates=(Count("patients"),), sigmas=(2.0,))
 
 

@@ -23,7 +23,13 @@ from stead.plans.training import (
     Sampler,
     Training,
 )
-from stead.plans.training_check import check_optimiser, check_training, check_training_fits, is_power_of_two, largest_sum
+from stead.plans.training_check import (
+    check_optimiser,
+    check_training,
+    check_training_fits,
+    is_power_of_two,
+    largest_sum,
+)
 from stead.privacy.events import Repeated, Sampled, SumOfDiscreteGaussians
 
 replace = msgspec.structs.replace
@@ -31,7 +37,11 @@ SCHEMA = Schema(
     population="heart",
     unit="patient",
     people=(10, 1000),
-    columns=(Column("age", "integer", Bounds(20, 100)), Column("dose", "real", Bounds(0, 9)), Column("died", "boolean")),
+    columns=(
+        Column("age", "integer", Bounds(20, 100)),
+        Column("dose", "real", Bounds(0, 9)),
+        Column("died", "boolean"),
+    ),
 )
 
 
@@ -45,7 +55,11 @@ def gradient(*, x=("float32", (2,)), y=("int64", ()), role="parameter", extra=Fa
     features = b.view(b.cast(held, "float32"), (2,))
     gap = b.add("sub", b.sum(b.add("mul", w, features), (0,), keep=False), b.cast(target, "float32"))
     loss = b.add("mul", b.add("mul", gap, gap), b.like(gap, 0.5))
-    values = {"loss": loss, "gradient.w": b.add("mul", features, gap), "short": b.add("slice", w, axis=0, start=0, end=1, step=1)}
+    values = {
+        "loss": loss,
+        "gradient.w": b.add("mul", features, gap),
+        "short": b.add("slice", w, axis=0, start=0, end=1, step=1),
+    }
     return encode_plan(b.build({name: values[name] for name in gives}))
 
 
@@ -140,8 +154,8 @@ def test_the_encoding_must_fill_x():
     with pytest.raises(UsageError, match="2 numbers"):
         check_training_fits(shaped, SCHEMA)
     check_training_fits(replace(shaped, encoding=replace(TRAINING.encoding, shape=(2, 1))), SCHEMA)
+    one = replace(TRAINING.encoding, features=TRAINING.encoding.features[:1])
     with pytest.raises(UsageError, match="1 numbers"):
-        one = replace(TRAINING.encoding, features=TRAINING.encoding.features[:1])
         check_training_fits(replace(TRAINING, encoding=one), SCHEMA)
 
 

@@ -1,5 +1,5 @@
 """From ATen calls to steps of the table: products, convolutions, pooling, norms, softmax, indexing."""
-# ruff: noqa: FBT001, FBT002, PLR0913, PLR0917, ARG001  # the signatures are ATen's
+# ruff: noqa: FBT001, FBT002, FBT003, PLR0913, PLR0917, ARG001  # the signatures are ATen's
 
 from __future__ import annotations
 
@@ -204,6 +204,21 @@ def _average_pool_backward(
     return b.view(spread, x.shape)
 
 
+def _adaptive_sizes(spatial: Sequence[int], places: Sequence[int]) -> tuple[int, ...]:
+    if any(size % count for size, count in zip(spatial, places, strict=True)):
+        raise refuse("adaptive pooling to a size that does not divide the image is not in the table.")
+    return tuple(size // count for size, count in zip(spatial, places, strict=True))
+
+
+def _adaptive_pool(b: ProgramBuilder, kind: TensorType, x: Value, places: Sequence[int]) -> Value:
+    return _average_pool(b, kind, x, _adaptive_sizes(x.shape[-2:], _spread(places, 2)))
+
+
+def _adaptive_pool_backward(b: ProgramBuilder, kind: TensorType, gradient: Value, x: Value) -> Value:
+    sizes = _adaptive_sizes(x.shape[-2:], gradient.shape[-2:])
+    return _average_pool_backward(b, kind, gradient, x, sizes, sizes, (0, 0), False, True, None)
+
+
 def _scale(b: ProgramBuilder, x: Value, weight: Value | None, bias: Value | None, shape: tuple[int, ...]) -> Value:
     if weight is not None:
         x = b.add("mul", x, b.view(weight, shape))
@@ -285,7 +300,10 @@ def _native_batch_norm(
     epsilon: float,
 ) -> Results:
     if training:
-        raise refuse("batch norm in training mode mixes examples.", "trace after module.eval(), or use group norm")
+        raise refuse(
+            "batch norm in training mode mixes examples.",
+            "trace after module.eval(), or use GroupNorm (one group for each channel: instance norm)",
+        )
     return _batch_norm(b, kind, x, weight, bias, mean, variance, momentum, epsilon)
 
 
@@ -392,14 +410,14 @@ def _scatter_add(b: ProgramBuilder, kind: TensorType, x: Value, axis: int, index
     return b.add("scatter_add", x, index, source, axis=axis_of(axis, x.type.rank))
 
 
-def _scatter_value(b: ProgramBuilder, kind: TensorType, x: Value, axis: int, index: Value, number: Number) -> Value:
+def _scatter(b: ProgramBuilder, kind: TensorType, x: Value, axis: int, index: Value, source: Value | Number) -> Value:
     """One place written for each row: the axis' positions compared with the index."""
     axis, rank = axis_of(axis, x.type.rank), x.type.rank
     if index.shape != tuple(1 if at == axis else size for at, size in enumerate(x.shape)):
-        raise refuse("scattering a number to several places of a row is not in the table.", "use scatter_add")
+        raise refuse("writing to several places of a row is not in the table.", "use scatter_add")
     places = b.add("arange", start=0, end=x.shape[axis], step=1)
     along = b.view(places, tuple(x.shape[axis] if at == axis else 1 for at in range(rank)))
-    return b.add("where", b.add("eq", along, index), operand(b, x.dtype, number), x)
+    return b.add("where", b.add("eq", along, index), operand(b, x.dtype, source), x)
 
 
 LAYERS: Mapping[str, Rule] = MappingProxyType(
@@ -416,6 +434,8 @@ LAYERS: Mapping[str, Rule] = MappingProxyType(
         "max_pool2d_with_indices_backward.default": _max_pool_backward,
         "avg_pool2d.default": _average_pool,
         "avg_pool2d_backward.default": _average_pool_backward,
+        "_adaptive_avg_pool2d.default": _adaptive_pool,
+        "_adaptive_avg_pool2d_backward.default": _adaptive_pool_backward,
         "native_layer_norm.default": _layer_norm,
         "native_group_norm.default": _group_norm,
         "native_batch_norm.default": _native_batch_norm,
@@ -433,7 +453,8 @@ LAYERS: Mapping[str, Rule] = MappingProxyType(
         "index_add.default": _index_add,
         "gather.default": _gather,
         "scatter_add.default": _scatter_add,
-        "scatter.value": _scatter_value,
+        "scatter.value": _scatter,
+        "scatter.src": _scatter,
     }
 )
 """ATen overload (without ``aten.``) to rule."""

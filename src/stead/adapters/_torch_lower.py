@@ -7,6 +7,7 @@ ATen's order and with ATen's names. What a rule gives is compared with torch's t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -130,6 +131,14 @@ def _pow(b: ProgramBuilder, kind: TensorType, x: Value | Number, power: Value | 
     return b.add("pow", base, operand(b, kind.dtype, power))
 
 
+def _log_of(base: float) -> Rule:
+    def rule(b: ProgramBuilder, kind: TensorType, x: Value) -> Value:
+        natural = b.add("log", b.cast(x, kind.dtype))
+        return b.add("mul", natural, b.like(natural, 1 / math.log(base)))
+
+    return rule
+
+
 def _clamp(
     b: ProgramBuilder,
     kind: TensorType,
@@ -215,6 +224,25 @@ def _var(
     for axis in spread:
         count *= x.shape[axis]
     return b.add("div", total, b.like(total, count - (1 if correction is None else correction)))
+
+
+def _vector_norm(
+    b: ProgramBuilder,
+    kind: TensorType,
+    x: Value,
+    order: Number = 2,
+    axes: Sequence[int] | None = None,
+    keep: bool = False,
+    **_: Any,
+) -> Value:
+    over = axes_of(axes, x.type.rank)
+    if order == 2:
+        return b.add("sqrt", b.sum(b.add("mul", x, x), over, keep=keep))
+    if order == 1:
+        return b.sum(b.add("abs", x), over, keep=keep)
+    if order == math.inf:
+        return b.add("amax", b.add("abs", x), axes=over, keep=keep)
+    raise refuse(f"the norm of order {order} is not in the table.", "orders 1, 2 and infinity are")
 
 
 def _full(b: ProgramBuilder, kind: TensorType, _size: object, number: Number, **__: Any) -> Value:
@@ -396,6 +424,18 @@ def _pad(b: ProgramBuilder, kind: TensorType, x: Value, pads: Sequence[int], num
     return b.add("pad", x, **sizes, value=type(_zero(x))(number))
 
 
+def _roll(b: ProgramBuilder, kind: TensorType, x: Value, shifts: Sequence[int], axes: Sequence[int] = ()) -> Value:
+    flat = x if axes else b.view(x, (x.type.elements,))
+    for shift, axis in zip(shifts, axes or (0,), strict=True):
+        place = axis_of(axis, flat.type.rank)
+        size = flat.shape[place]
+        cut = -shift % size
+        if cut:
+            parts = _slice(b, kind, flat, place, cut, size), _slice(b, kind, flat, place, 0, cut)
+            flat = b.add("cat", *parts, axis=place)
+    return b.view(flat, kind.shape)
+
+
 def _flip(b: ProgramBuilder, kind: TensorType, x: Value, axes: Sequence[int]) -> Value:
     return b.add("flip", x, axes=axes_of(axes, x.type.rank))
 
@@ -442,6 +482,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "bitwise_and.Tensor": _logical("logical_and", bits=True),
         "bitwise_or.Tensor": _logical("logical_or", bits=True),
         "reciprocal.default": _reciprocal,
+        "log2.default": _log_of(2.0),
+        "log10.default": _log_of(10.0),
         **dict.fromkeys(("pow.Tensor_Scalar", "pow.Tensor_Tensor", "pow.Scalar"), _pow),
         **dict.fromkeys(("clamp.default", "clamp.Tensor", "clamp_min.default"), _clamp),
         "where.self": _where,
@@ -456,6 +498,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "argmax.default": _argmax,
         "max.dim": _max_dim,
         "var.correction": _var,
+        "linalg_vector_norm.default": _vector_norm,
         "full.default": _full,
         "full_like.default": _full,
         "new_full.default": lambda b, kind, _x, _size, number, **__: b.full(kind.shape, number, kind.dtype),
@@ -487,6 +530,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "repeat.default": _repeat,
         "constant_pad_nd.default": _pad,
         "flip.default": _flip,
+        "roll.default": _roll,
     }
 )
 """ATen overload (without ``aten.``) to rule."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Lowered: TypeAlias = "Value | tuple[Value | None, ...]"
 
 _EVAL = "trace after module.eval(), or make the mask an input of the module"
+_BY_DATA = ("_local_scalar_dense.default", "nonzero.default", "masked_select.default", "_unique2.default")
 _ALONE = "write it with torch.where, or for a fixed number of times"
 
 
@@ -67,7 +68,9 @@ def dtype_name(dtype: torch.dtype, what: str) -> DType:
 
 def kind_of(tensor: torch.Tensor, what: str) -> TensorType:
     """The type of a torch tensor (see ``dtype_name`` for what is refused)."""
-    return TensorType(dtype_name(tensor.dtype, what), tuple(int(size) for size in tensor.shape))
+    if not all(type(size) is int for size in tensor.shape):
+        raise UnsupportedOperation(f"{what[:200]} has a shape that is decided by the data.", hint=_ALONE)
+    return TensorType(dtype_name(tensor.dtype, what), tuple(tensor.shape))
 
 
 def trace_function(
@@ -146,7 +149,7 @@ def _graph(function: Callable[..., Any], tensors: list[Any]) -> GraphModule:
     except (DataDependentOutputException, DynamicOutputShapeException, GuardOnDataDependentSymNode) as error:
         call = getattr(error, "func", None) or "a value"
         raise UnsupportedOperation(
-            f"the module decides by the data what it does next ({str(call)[:80]}).", hint=_ALONE
+            f"what the module does next is decided by the data ({str(call)[:80]}).", hint=_ALONE
         ) from None
     graph.graph.eliminate_dead_code()
     return cast("GraphModule", graph)
@@ -212,6 +215,8 @@ class _Walk:
         rule = RULES.get(name) or LAYERS.get(name)
         if name == "copy_.default" and isinstance(node.args[0], type(node)):
             raise self._mutation(node.args[0])
+        if name in _BY_DATA:
+            raise UnsupportedOperation(f"{node.target}: what comes next is decided by the data.", hint=_ALONE)
         if rule is None:
             raise UnsupportedOperation(f"the operation {node.target} is not in the table.", hint=_hint(name))
         kinds = self._kinds(node)

@@ -20,9 +20,9 @@ from stead.adapters._torch_ops import table
 from stead.adapters._torch_trace import Argument, load_torch, trace_function
 from stead.errors import UnsupportedOperation, UsageError
 from stead.plans.builder import bind
-from stead.plans.check import constant_types, load_constants
-from stead.plans.cost import cost, last_uses
-from stead.plans.engine import check_inputs
+from stead.plans.check import load_constants
+from stead.plans.cost import last_uses
+from stead.plans.engine import check_inputs, fitting_examples
 from stead.plans.ops.operation import Array
 from stead.plans.program import Program
 
@@ -220,9 +220,8 @@ class TorchEngine:
     """Runs Programs on torch; examples are mapped by ``torch.func.vmap``.
 
     Args:
-        chunk: the most examples mapped at once; ``None``: as many as fit into ``memory_bytes`` by the Program's
-            price.
-        memory_bytes: what to stay below, roughly.
+        chunk: the most examples mapped at once; ``None``: as many as fit.
+        memory_bytes: what to stay below, roughly, by the Program's price; one example is always run.
     """
 
     def __init__(self, *, chunk: int | None = None, memory_bytes: int = 1 << 29) -> None:
@@ -242,7 +241,7 @@ class TorchEngine:
         count = check_inputs(program, shared, examples)
         if not examples:
             raise UsageError("run_per_example needs an input that the examples differ in.")
-        chunk = self._chunk or max(1, self._memory_bytes // max(1, cost(program, constant_types(program)).peak_bytes))
+        chunk = min(self._chunk or count, fitting_examples(program, self._memory_bytes))
         axes = (None,) * len(shared) + (0,) * len(examples)
         mapped = self._torch.func.vmap(self._callable(program), in_dims=axes, chunk_size=min(chunk, count))
         with self._torch.no_grad():

@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from stead.errors import UsageError
-from stead.plans.check import load_constants, type_of
-from stead.plans.cost import last_uses
+from stead.plans.check import constant_types, load_constants, type_of
+from stead.plans.cost import cost, last_uses
 from stead.plans.ops import operation
 from stead.plans.ops.operation import Array, Call
 from stead.plans.program import Program, Step, TensorType
@@ -77,17 +77,24 @@ def check_inputs(program: Program, shared: Sequence[Array], examples: Sequence[A
     return count
 
 
+def fitting_examples(program: Program, memory_bytes: int) -> int:
+    """How many examples fit into a memory by the Program's price, from its types alone; at least one."""
+    return max(1, memory_bytes // max(1, cost(program, constant_types(program)).peak_bytes))
+
+
 class NumpyEngine:
     """The reference: each step is one call of its operation's NumPy kernel.
 
     Examples are mapped by the kernels themselves, which take a leading axis of examples on any of their inputs.
 
     Args:
-        chunk: the most examples that are mapped at once; bounds the memory.
+        chunk: the most examples that are mapped at once.
+        memory_bytes: what to stay below, roughly, by the Program's price; one example is always run.
     """
 
-    def __init__(self, chunk: int = 1024) -> None:
+    def __init__(self, chunk: int = 1024, *, memory_bytes: int = 1 << 29) -> None:
         self._chunk = chunk
+        self._memory_bytes = memory_bytes
 
     def run(self, program: Program, inputs: Sequence[Array]) -> list[Array]:
         """See ``Engine.run``."""
@@ -100,8 +107,9 @@ class NumpyEngine:
         if not examples:
             raise UsageError("run_per_example needs an input that the examples differ in.")
         parts: list[list[Array]] = []
-        for start in range(0, count, self._chunk):
-            cut = [array[start : start + self._chunk] for array in examples]
+        chunk = min(self._chunk, fitting_examples(program, self._memory_bytes))
+        for start in range(0, count, chunk):
+            cut = [array[start : start + chunk] for array in examples]
             values = [(array, 0) for array in shared] + [(array, 1) for array in cut]
             size = len(cut[0])
             parts.append(
