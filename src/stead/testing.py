@@ -14,6 +14,7 @@ which is removed at the end; messages are the bytes that HTTPS would carry.
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from urllib.parse import parse_qs, urlsplit
 from stead.client.site import Scientist
 from stead.client.stead import Stead, attach
 from stead.core.clock import Clock, SystemClock
+from stead.core.codec import digest, encode
 from stead.core.entropy import Entropy, SeededEntropy, SystemEntropy
 from stead.core.keys import Key
 from stead.core.schema import DatasetCard
@@ -36,6 +38,8 @@ from stead.node.services.export import export_log
 from stead.node.services.policy import Budget, Budgets, Joining, PolicyRules, Rule
 
 __all__ = ["OPEN_RULES", "LocalNetwork", "LocalTransport", "SeededEntropy", "StillClock", "local_network"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 OPEN_RULES = PolicyRules(
     rules=(
@@ -110,6 +114,13 @@ class LocalTransport:
             raise PartyUnreachable(f"{self.node.books.identity.name} is stopped.")
 
 
+def _stream(seed: int | None, whose: str) -> Entropy:
+    """The randomness of one party: the system's, or its own part of what the seed gives."""
+    if seed is None:
+        return SystemEntropy()
+    return SeededEntropy(int.from_bytes(digest("stead.testing", encode((str(seed), whose))), "little"))
+
+
 @dataclass(frozen=True)
 class Options:
     """How a local network is made.
@@ -140,19 +151,23 @@ class LocalNetwork(Mapping[str, Stead]):
 
     def __init__(self, names: Sequence[str], directory: Path, options: Options, *, temporary: bool = False) -> None:
         self._temporary = temporary
-        if len(set(names)) != len(names) or not names:
-            raise UsageError("a local network needs names, each once.")
         self._directory = directory
         self._options = options
-        self._entropy: Entropy = SystemEntropy() if options.seed is None else SeededEntropy(options.seed)
+        self._entropy = _stream(options.seed, "scientist")
         self._scientist = Key.generate(self._entropy)
-        self.nodes = {name: self._make(name) for name in names}
-        self.transports = {name: LocalTransport(node) for name, node in self.nodes.items()}
-        for name, node in self.nodes.items():
-            for other, peer in self.nodes.items():
-                if other != name:
-                    node.books.people.enrol(peer.home.key.public.raw, other, role="site")
         self._connected: dict[str, Stead] = {}
+        self.nodes: dict[str, Node] = {}
+        try:
+            for name in names:
+                self.nodes[name] = self._make(name)
+            for name, node in self.nodes.items():
+                for other, peer in self.nodes.items():
+                    if other != name:
+                        node.books.people.enrol(peer.home.key.public.raw, other, role="site")
+        except BaseException:
+            self.close()
+            raise
+        self.transports = {name: LocalTransport(node) for name, node in self.nodes.items()}
 
     def add(self, card: DatasetCard, columns: Mapping[str, Sequence[Any]], *, at: str) -> None:
         """Give a node a dataset.
@@ -161,15 +176,24 @@ class LocalNetwork(Mapping[str, Stead]):
             card: its public description.
             columns: values by column, all of one length; ``None`` where one is missing.
             at: the node's name.
+
+        Raises:
+            UsageError: no such node, or the rows do not fit the card.
         """
+        if at not in self.nodes:
+            raise UsageError(f"there is no node {at!r} here.", hint="nodes: " + ", ".join(self))
+        if len({len(values) for values in columns.values()}) != 1:
+            raise UsageError("a dataset's columns are of one length.")
         path = self._directory / f"{at}-rows.csv"
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            for row in zip(*columns.values(), strict=True):
-                writer.writerow("" if value is None else value for value in row)
-        self.nodes[at].registry.add(path, card)
-        path.unlink()
+        try:
+            with path.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file)
+                writer.writerow(columns)
+                for row in zip(*columns.values(), strict=True):
+                    writer.writerow("" if value is None else value for value in row)
+            self.nodes[at].registry.add(path, card)
+        finally:
+            path.unlink()
 
     def datasets(self, name: str) -> list[Any]:
         """The dataset of this name at every node that has it: what ``stead.ask`` and ``stead.fit`` take."""
@@ -189,6 +213,8 @@ class LocalNetwork(Mapping[str, Stead]):
         self.close()
 
     def __getitem__(self, name: str) -> Stead:
+        if name not in self.nodes:
+            raise KeyError(name)
         if name not in self._connected:
             scientist = Scientist(self._scientist, self._directory / "scientist", self._entropy, self._options.clock)
             url = f"local://{name}"
@@ -202,8 +228,10 @@ class LocalNetwork(Mapping[str, Stead]):
         return len(self.nodes)
 
     def _make(self, name: str) -> Node:
-        home = Home.create(self._directory / name, Settings(name=name, testing=True), self._entropy)
-        node = open_node(home, clock=self._options.clock, entropy=self._entropy)
+        # A stream for each: the order in which nodes are called from several threads changes nobody's noise.
+        entropy = _stream(self._options.seed, name)
+        home = Home.create(self._directory / name, Settings(name=name, testing=True), entropy)
+        node = open_node(home, clock=self._options.clock, entropy=entropy)
         node.books.policies.set(self._options.rules)
         node.books.people.enrol(self._scientist.public.raw, "tester", role="scientist", project=self._options.project)
         node.start()
@@ -231,7 +259,15 @@ def local_network(
 
     Returns:
         The network; a context manager.
+
+    Raises:
+        UsageError: no names, a name twice, or one that is no name for a directory.
     """
+    if isinstance(names, str) or not names or len(set(names)) != len(names):
+        raise UsageError("a local network needs names, each once.", hint='local_network(["alice", "bob"])')
+    for name in names:
+        if name == "scientist" or not _NAME.fullmatch(name):
+            raise UsageError(f"{name[:40]!r} is no name for a local node.", hint="letters, digits, - and _")
     path = directory or Path(tempfile.mkdtemp(prefix="stead-local-"))
     options = Options(rules, project, seed, clock or SystemClock())
     return LocalNetwork(names, path, options, temporary=directory is None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Protocol
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -39,6 +40,7 @@ class SeededEntropy:
 
     def __init__(self, seed: int) -> None:
         self._stream = Cipher(algorithms.AES(seed.to_bytes(32, "little")), modes.CTR(bytes(16))).encryptor()
+        self._lock = threading.Lock()  # the cipher refuses two callers at once
 
     @property
     def seeded(self) -> bool:
@@ -46,8 +48,9 @@ class SeededEntropy:
         return True
 
     def take(self, size_bytes: int) -> bytes:
-        """The next ``size_bytes`` bytes of the stream."""
-        return self._stream.update(bytes(size_bytes))
+        """The next ``size_bytes`` bytes of the stream. Safe to call from several threads."""
+        with self._lock:
+            return self._stream.update(bytes(size_bytes))
 
     def __reduce__(self) -> str:
         raise TypeError("an entropy source cannot be pickled")

@@ -57,6 +57,16 @@ def check_training(header: Header, training: Training) -> None:
         raise BadMessage(f"the session header asks for {header.rounds} rounds; the plan allows {most}.")
 
 
+def check_question(header: Header, *, length: int) -> None:
+    """Whether a header is one for a joint question whose answer holds ``length`` integers.
+
+    Raises:
+        BadMessage: it is not.
+    """
+    if header.rounds != 1 or header.model_hash != model_hash(b"") or header.length != length:
+        raise BadMessage("a joint question is one round, without a model, of the query's own length.")
+
+
 class GradientSums:
     """The work of FedSGD with differential privacy: one noisy sum of clipped gradients a round.
 
@@ -223,8 +233,7 @@ class QuerySite:
 
     def __init__(self, seat: Seat, vector: IntVector, *, sigmas: tuple[float, ...], lengths: tuple[int, ...]) -> None:
         header = seat.header
-        if header.rounds != 1 or header.model_hash != model_hash(b"") or header.length != sum(lengths):
-            raise BadMessage("a joint question is one round, without a model, of the query's own length.")
+        check_question(header, length=sum(lengths))
         noise = NoiseShare(sigmas=sigmas, lengths=lengths, sites=len(header.cohort), colluders=header.colluders)
         self._vector = vector
         self._noise = noise if header.outlet == "join" else None

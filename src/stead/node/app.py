@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import final
 
 import uvicorn
 from litestar import Litestar
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 
 from stead import __version__
 from stead.core.clock import SystemClock
@@ -22,20 +23,19 @@ from stead.node.api.routes import MOST_BODY_BYTES, failed_request, no_such_page,
 from stead.node.assembly import Node
 
 _DRAIN_S = 5
+_BACKLOG = 512
 
 
-def make_app(node: Node, *, on_started: Callable[[], None] = lambda: None) -> Litestar:
+def make_app(node: Node) -> Litestar:
     """The ASGI application of a node.
 
     Args:
         node: opened; it is started with the application and not closed by it.
-        on_started: called once it has started.
     """
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         node.start()
-        on_started()
         yield
 
     return Litestar(
@@ -43,7 +43,12 @@ def make_app(node: Node, *, on_started: Callable[[], None] = lambda: None) -> Li
         exception_handlers={SteadError: failed_request, HTTPException: no_such_page, Exception: unexpected_error},
         lifespan=[lifespan],
         logging_config=None,
-        openapi_config=OpenAPIConfig(title=f"stead: {node.books.identity.name}", version=__version__, path="/schema"),
+        openapi_config=OpenAPIConfig(
+            title=f"stead: {node.books.identity.name}",
+            version=__version__,
+            path="/schema",
+            render_plugins=[JsonRenderPlugin()],  # the others show pages that load scripts from elsewhere
+        ),
         request_max_body_size=MOST_BODY_BYTES,
     )
 
@@ -96,6 +101,8 @@ def _listen(address: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((address, port))
+        # From here on callers wait instead of being turned away, so that the address may be told before the loop runs.
+        listening.listen(_BACKLOG)
     except (OSError, OverflowError) as error:
         listening.close()
         why = error.strerror if isinstance(error, OSError) and error.strerror else "not an address"

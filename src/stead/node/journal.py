@@ -1,8 +1,9 @@
 """What a running node writes about itself: one JSON line for each event, of listed keys only.
 
-All of the process's log records come through here, whoever makes them. A line can carry no value of a row, because
-of a record it carries nothing but its level, its logger, its fixed text and the keys below: arguments of a foreign
-library's texts, tracebacks and unlisted keys are left out.
+All of the process's log records come through here, whoever makes them. A line can carry no value of a row. Of our own
+records it carries the fixed text and the keys below. Other libraries also log texts that they have filled in already
+(``asyncio`` quotes the error of a task that nobody awaited): of their records it carries the level, the logger, the
+place in their code, and the text only where what was to be filled in stands apart from it and can be left out.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Final, TextIO
 import structlog
 
 ALLOWED: Final = frozenset({"event", "level", "timestamp", "logger", "reference", "doing", "error", "port", "version"})
+_OWN: Final = "stead"
 
 
 def journal(stream: TextIO) -> logging.StreamHandler[TextIO]:
@@ -44,9 +46,20 @@ def keep_journal(path: Path) -> None:
 
 def _fixed_text(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """The text as it stands in the program, without what was to be filled in."""
-    record = event["_record"]
-    event["event"] = record.msg if isinstance(record.msg, str) else type(record.msg).__name__
-    return event
+    record: logging.LogRecord = event["_record"]
+    place = f"{record.filename}:{record.lineno}"
+    if record.name.partition(".")[0] == _OWN:
+        event["event"] = record.msg if isinstance(record.msg, str) else place
+        return event
+    template = isinstance(record.msg, str) and bool(record.args)
+    failed = record.exc_info[0] if record.exc_info else None
+    return {
+        "event": record.msg if template else place,
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        "timestamp": event["timestamp"],
+        **({"error": failed.__name__} if failed else {}),
+    }
 
 
 def _listed_only(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

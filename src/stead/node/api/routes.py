@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
@@ -9,6 +10,9 @@ import msgspec
 from litestar import Request, Response, get, post
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
+from litestar.openapi.spec.enums import OpenAPIType
 
 from stead import __version__
 from stead.core import codec
@@ -17,7 +21,7 @@ from stead.core.failures import to_failure
 from stead.core.messages import PROTOCOL, Failure
 from stead.core.signed import OVERHEAD_BYTES
 from stead.errors import NodeError, SteadError, UsageError
-from stead.net.certificates import make_identity
+from stead.net.certificates import Identity, make_identity
 from stead.node.services.books import Books
 from stead.node.services.export import export_log
 from stead.node.services.faults import fault
@@ -25,6 +29,24 @@ from stead.node.services.reception import Reception
 
 MESSAGE_TYPE = "application/vnd.stead+msgpack"
 MOST_BODY_BYTES = codec.MAX_MESSAGE_BYTES + OVERHEAD_BYTES
+
+
+_BAD_REQUEST = {400: ResponseSpec(Failure, generate_examples=False, description="What was asked cannot be answered")}
+_OUR_FAULT = {500: ResponseSpec(Failure, generate_examples=False, description="A fault of the node, by its reference")}
+_TOO_LARGE = {413: ResponseSpec(Failure, generate_examples=False, description="More bytes than a message may have")}
+
+
+@dataclass
+class SealedPost(Operation):
+    """A request whose body is one sealed message."""
+
+    request_body: RequestBody | None = field(
+        default_factory=lambda: RequestBody(
+            description="A message of stead.core.messages, sealed for this node",
+            content={MESSAGE_TYPE: OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, format="binary"))},
+            required=True,
+        )
+    )
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -44,13 +66,25 @@ def routes(books: Books, reception: Reception) -> list[HTTPRouteHandler]:
     """
     identity = make_identity(books.identity.name, books.identity.key)
 
-    @post("/v1/messages", status_code=200, media_type=MESSAGE_TYPE, summary="A sealed request, a sealed reply")
+    @post(
+        "/v1/messages",
+        status_code=200,
+        media_type=MESSAGE_TYPE,
+        summary="A sealed request, a sealed reply",
+        operation_class=SealedPost,
+        responses=_BAD_REQUEST | _TOO_LARGE | _OUR_FAULT,
+    )
     async def post_message(request: Request[Any, Any, Any]) -> Response[bytes]:
         body = await request.body()
         reply = await anyio.to_thread.run_sync(reception.receive, body)
         return Response(reply, media_type=MESSAGE_TYPE)
 
-    @get("/v1/identity", summary="Who this node is", sync_to_thread=False)
+    @get(
+        "/v1/identity",
+        summary="Who this node is",
+        sync_to_thread=False,
+        responses={200: ResponseSpec(Identity, generate_examples=False, description="The node's key and authority")},
+    )
     def get_identity() -> Response[bytes]:
         return Response(identity, media_type="application/json")
 
@@ -63,13 +97,19 @@ def routes(books: Books, reception: Reception) -> list[HTTPRouteHandler]:
         media_type="text/plain",
         summary="Hashes that prove that a log of `new` leaves begins with its first `old`",
         sync_to_thread=True,
+        responses=_BAD_REQUEST,
     )
     def get_consistency(old: int, new: int) -> str:
         return "".join(f"{digest.hex()}\n" for digest in books.log.growth(old, new))
 
-    @get("/v1/log/export", summary="The whole log, hashes only, for outside verification", sync_to_thread=True)
-    def get_export() -> Response[bytes]:
-        return Response(export_log(books), media_type="application/x-ndjson")
+    @get(
+        "/v1/log/export",
+        media_type="application/x-ndjson",
+        summary="The whole log, hashes only, for outside verification",
+        sync_to_thread=True,
+    )
+    def get_export() -> bytes:
+        return export_log(books)
 
     @get("/health", summary="That the node runs", sync_to_thread=False)
     def get_health() -> Health:

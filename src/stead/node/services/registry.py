@@ -22,6 +22,8 @@ from stead.node.store import tables
 
 _CHUNK_BYTES = 1 << 20
 
+_Version = tuple[float, str, bytes]  # when it was added, from which file, under which card
+
 
 @final
 class Registry:
@@ -37,7 +39,7 @@ class Registry:
         self._books = books
         self._directory = directory
         self._limits = limits
-        self._open: dict[str, tuple[float, Table]] = {}
+        self._open: dict[str, tuple[_Version, Table]] = {}
         self._lock = threading.Lock()
 
     def add(self, source: Path, card: DatasetCard, *, table: str = "") -> LoadReport:
@@ -99,12 +101,12 @@ class Registry:
         Raises:
             UsageError: there is no such dataset, or its file is missing.
         """
-        card, added_at = self._row(name)
+        card, version = self._row(name)
         with self._lock:
             held = self._open.get(name)
-            if held is None or held[0] != added_at:
+            if held is None or held[0] != version:
                 # An earlier table is left to whoever still reads it; its file is gone from the directory already.
-                held = (added_at, Table(self._directory, card, limits=self._limits))
+                held = (version, Table(self._directory, card, limits=self._limits))
                 self._open[name] = held
             return held[1]
 
@@ -115,13 +117,14 @@ class Registry:
                 table.close()
             self._open.clear()
 
-    def _row(self, name: str) -> tuple[DatasetCard, float]:
+    def _row(self, name: str) -> tuple[DatasetCard, _Version]:
         columns = tables.datasets.c
+        query = sa.select(columns.card, columns.added_at, columns.source).where(columns.name == name)
         with self._books.store.read() as connection:
-            row = connection.execute(sa.select(columns.card, columns.added_at).where(columns.name == name)).first()
+            row = connection.execute(query).first()
         if row is None:
             raise UsageError(f"there is no dataset {name[:80]!r} here.")
-        return codec.decode(bytes(row[0]), DatasetCard), float(row[1])
+        return codec.decode(bytes(row[0]), DatasetCard), (float(row[1]), str(row[2]), bytes(row[0]))
 
     def _fingerprint(self, source: Path) -> str:
         """A keyed digest of the file's bytes: it tells this node, and nobody else, whether two files are the same."""
