@@ -219,7 +219,9 @@ def _engine(url: URL, busy_timeout_s: float) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     options = f"-c lock_timeout={int(busy_timeout_s * 1000)} -c synchronous_commit=on"
-    return sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args={"options": options})
+    # Stated, whatever the server's default is: a row that was waited for is read again as it is then.
+    isolation = {"isolation_level": "READ COMMITTED", "pool_pre_ping": True}
+    return sa.create_engine(url, hide_parameters=True, connect_args={"options": options}, **isolation)
 
 
 def _prepare_sqlite(connection: Any, _record: ConnectionPoolEntry) -> None:
