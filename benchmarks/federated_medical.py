@@ -18,7 +18,7 @@ import stead
 from stead.adapters import flchain
 from stead.adapters.flchain import FEATURES, TARGET
 from stead.adapters.flchain_model import make_model
-from stead.cli.demo.story import OPEN_ROUNDS, PRIVATE_ROUNDS, RATE, central_auc
+from stead.cli.demo.story import OPEN_ROUNDS, PRIVATE, PRIVATE_ROUNDS, central_auc
 from stead.plans.features import default_encoding, width
 from stead.testing import local_network
 
@@ -41,7 +41,7 @@ def fitted(model: Any, sites: list[Any], score: Any, *, private: bool) -> Figure
     }
     if private:
         privacy = stead.epsilon(EPSILON, delta=DELTA)
-        run = stead.fit(model, sites, privacy=privacy, rounds=PRIVATE_ROUNDS, rate=RATE, **options)
+        run = stead.fit(model, sites, privacy=privacy, rounds=PRIVATE_ROUNDS, **PRIVATE, **options)
     else:
         run = stead.fit(model, sites, privacy=None, rounds=OPEN_ROUNDS, **options)
     epsilon = max(run.epsilon.values())

@@ -29,9 +29,7 @@ _PIDS: Final = "pids.json"
 RULES: Final = PolicyRules(
     rules=(
         Rule(outlet="answer", decision="allow", epsilon=1.0, reason="statistics for the project need nobody's time"),
-        Rule(
-            outlet="answer", decision="ask", reason="above epsilon 1 the data office decides", approvers=(APPROVER,)
-        ),
+        Rule(outlet="answer", decision="ask", reason="above epsilon 1 the data office decides", approvers=(APPROVER,)),
         Rule(outlet="join", decision="allow", project=PROJECT, reason="the three hospitals agreed on this project"),
         Rule(
             outlet="disclose",

@@ -150,8 +150,7 @@ class Appraiser:
         scientist = self._books.people.scientist(caller, preview.project)
         plan = self._plan(preview.plan)
         claim = Claim(_PREVIEW, caller, preview.project, preview.outlet, preview.plan, "preview")
-        colluders = self._colluders(plan, preview.sites)
-        found = self._appraise(claim, plan, scientist=scientist, cohort=(preview.sites, colluders), header=None)
+        found = self._appraise(claim, plan, scientist=scientist, cohort=(preview.sites, preview.colluders), header=None)
         before, after = self._books.ledger.quote(found.bill)
         return Quote(
             epsilon=found.facts.epsilon,
@@ -181,12 +180,6 @@ class Appraiser:
             outlet=claim.outlet,
             enrolled=self._books.people.is_site,
         )
-
-    def _colluders(self, plan: RunnablePlan, sites: int) -> int:
-        """How many colluders a session of so many sites would be priced with."""
-        if isinstance(plan, Training) and plan.privacy is not None:
-            return plan.privacy.colluders
-        return min(self._books.policies.current().rules.joining.least_colluders, max(sites - 1, 0))
 
     def _appraise(
         self, claim: Claim, plan: RunnablePlan, *, scientist: str, cohort: tuple[int, int], header: Header | None
