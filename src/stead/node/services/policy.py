@@ -191,7 +191,7 @@ class Policy:
         return (
             *(rule.in_words() for rule in self.rules.rules),
             "whatever no rule names is denied",
-            f"a plan has {ceilings.flops:g} operations, {ceilings.size_bytes} bytes and {ceilings.rounds} rounds at most",
+            f"a plan has at most {ceilings.flops:g} operations, {ceilings.size_bytes} bytes, {ceilings.rounds} rounds",
             f"joint computations need {joining.least_sites} sites, and noise for {joining.least_colluders} colluders",
             f"a new project may spend epsilon {budgets.project.epsilon:g} at delta {budgets.project.delta:g}",
             f"a new scientist may spend epsilon {budgets.scientist.epsilon:g} at delta {budgets.scientist.delta:g}",
