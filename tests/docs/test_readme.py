@@ -49,13 +49,15 @@ def truth(tables):
 
 def test_the_snippet_runs_and_is_right(monkeypatch):
     (snippet,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    names = [f"{name}-hospital.example" for name in ("north", "city", "lake")]
-    urls = [f"https://{name}" for name in names]
+    names = ["north-hospital", "city-hospital", "lake-hospital"]
+    urls = [f"https://{name}.example" for name in names]
     tables = [patients(seed) for seed in range(3)]
     with stead.testing.local_network(names, seed=5) as network:
         for name, table in zip(names, tables, strict=True):
             network.add(DatasetCard("heart", SCHEMA), table, at=name)
-        monkeypatch.setattr(stead, "connect", lambda url: network[url.removeprefix("https://")])
+        monkeypatch.setattr(
+            stead, "connect", lambda url: network[url.removeprefix("https://").removesuffix(".example")]
+        )
         torch.manual_seed(1)
         notebook = {"urls": urls, "model": torch.nn.Linear(4, 1)}
         exec(compile(snippet, "README.md", "exec"), notebook)
