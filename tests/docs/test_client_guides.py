@@ -14,7 +14,7 @@ from stead.core.schema import Bounds, Column, DatasetCard, Schema
 torch = pytest.importorskip("torch")
 
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
-NAMES = ("north-hospital.example", "city-hospital.example", "lake-hospital.example")
+NAMES = ("north-hospital", "city-hospital", "lake-hospital")
 PEOPLE = 400
 SCHEMA = Schema(
     population="heart patients",
@@ -45,7 +45,7 @@ def network(monkeypatch):
     with stead.testing.local_network(NAMES, seed=5) as made:
         for seed, name in enumerate(NAMES):
             made.add(DatasetCard("heart", SCHEMA), patients(seed), at=name)
-        monkeypatch.setattr(stead, "connect", lambda url: made[url.removeprefix("https://")])
+        monkeypatch.setattr(stead, "connect", lambda url: made[url.removeprefix("https://").removesuffix(".example")])
         yield made
 
 
@@ -59,7 +59,7 @@ def run(page, notebook):
 
 
 def test_the_first_ten_minutes(network):
-    notebook = run("first-ten-minutes.md", {"urls": [f"https://{name}" for name in NAMES]})
+    notebook = run("first-ten-minutes.md", {"urls": [f"https://{name}.example" for name in NAMES]})
     for answer, rows in ((notebook["answer"], 1), (notebook["everywhere"], 3)):
         assert len(answer.receipts) == (1 if rows == 1 else 6)
         over_40 = sum(sum(age > 40 for age in patients(seed)["age"]) for seed in range(rows))
@@ -69,7 +69,7 @@ def test_the_first_ten_minutes(network):
 def test_training(network):
     torch.manual_seed(1)
     model = torch.nn.Linear(5, 1)
-    notebook = run("training.md", {"urls": [f"https://{name}" for name in NAMES], "model": model})
+    notebook = run("training.md", {"urls": [f"https://{name}.example" for name in NAMES], "model": model})
     assert notebook["run"].status == "done"
     assert not torch.equal(notebook["trained"].weight, model.weight)
 
