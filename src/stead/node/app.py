@@ -13,6 +13,7 @@ from litestar import Litestar
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from stead import __version__
 from stead.core.clock import SystemClock
@@ -21,9 +22,11 @@ from stead.errors import SteadError, UsageError
 from stead.net.certificates import make_certificate
 from stead.node.api.routes import MOST_BODY_BYTES, failed_request, no_such_page, routes, unexpected_error
 from stead.node.assembly import Node
+from stead.node.console.pages import pages
 
 _DRAIN_S = 5
 _BACKLOG = 512
+_FAREWELL_S = 0.25
 
 
 def make_app(node: Node) -> Litestar:
@@ -39,7 +42,7 @@ def make_app(node: Node) -> Litestar:
         yield
 
     return Litestar(
-        routes(node.books, node.reception),
+        [*routes(node.books, node.reception), *pages(node.books)],
         exception_handlers={SteadError: failed_request, HTTPException: no_such_page, Exception: unexpected_error},
         lifespan=[lifespan],
         logging_config=None,
@@ -74,6 +77,7 @@ class Server:
         )
         config = uvicorn.Config(
             make_app(node),
+            http=_Protocol,
             ssl_certfile=str(files.certificate),
             ssl_keyfile=str(files.private_key),
             log_config=None,
@@ -93,6 +97,17 @@ class Server:
     def stop(self) -> None:
         """Ask ``run`` to return; from any thread."""
         self._server.should_exit = True
+
+
+class _Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type] # one of two classes, by what is installed
+    """Ends an idle connection although its peer does not say farewell: TLS would wait for that, for half a minute."""
+
+    def shutdown(self) -> None:
+        """The server stops: close when what runs is answered, and at once where nothing does."""
+        idle = self.cycle is None or self.cycle.response_complete
+        super().shutdown()
+        if idle:
+            self.loop.call_later(_FAREWELL_S, self.transport.abort)
 
 
 def _listen(address: str, port: int) -> socket.socket:

@@ -12,7 +12,7 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
-from litestar.openapi.spec.enums import OpenAPIType
+from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 
 from stead import __version__
 from stead.core import codec
@@ -43,7 +43,7 @@ class SealedPost(Operation):
     request_body: RequestBody | None = field(
         default_factory=lambda: RequestBody(
             description="A message of stead.core.messages, sealed for this node",
-            content={MESSAGE_TYPE: OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, format="binary"))},
+            content={MESSAGE_TYPE: OpenAPIMediaType(Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY))},
             required=True,
         )
     )
