@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stead.cli.demo import demo as demo
     from stead.client import ask as ask
     from stead.client import connect as connect
     from stead.client import epsilon as epsilon
@@ -21,12 +22,13 @@ _HOMES = {
     "SteadError": "stead.errors",
     "ask": "stead.client",
     "connect": "stead.client",
+    "demo": "stead.cli.demo",
     "epsilon": "stead.client",
     "fit": "stead.client",
 }
 _ROOMS = ("errors", "testing")
 
-__all__ = ["SteadError", "__version__", "ask", "connect", "epsilon", "errors", "fit", "testing"]
+__all__ = ["SteadError", "__version__", "ask", "connect", "demo", "epsilon", "errors", "fit", "testing"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from stead.client import render
+from stead.client.affordable import saying_what_fits
 from stead.client.answer import Answer
 from stead.client.dataset import RemoteDataset
 from stead.client.expressions import Aggregation
@@ -160,7 +161,8 @@ class JointQuestion:
         )
         asking = {name for name, quote in found.items() if quote.decision == "ask"}
         channel = SitesChannel(self._nodes, terms, header.to_bytes(), ask_first=asking)
-        return JointPending(self, plan, header, channel).refresh()
+        with saying_what_fits(lambda wider: self.preview(within=wider), within):
+            return JointPending(self, plan, header, channel).refresh()
 
     def bars(self, plan: Query, answer: IntVector | None = None) -> dict[str, np.ndarray]:
         """Half-widths over all sites together."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stead.client import render
+from stead.client.affordable import saying_what_fits
 from stead.client.answer import Answer
 from stead.client.mock import MockRows, mock_of
 from stead.client.pending import Pending, send
@@ -126,7 +127,9 @@ class Question:
             project=site.project,
             asked_at=site.scientist.clock.now(),
         )
-        return send(site, record)
+        wished = None if sigmas is not None else WITHIN if within is None else within
+        with saying_what_fits(lambda wider: self.preview(within=wider), wished):
+            return send(site, record)
 
     def on_mock(self, rows: MockRows | None = None) -> Answer:
         """The same question on mock rows, without noise: what an answer looks like, for free."""
