@@ -9,7 +9,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stead.cli.demo import demo as demo
     from stead.client import ask as ask
     from stead.client import connect as connect
     from stead.client import epsilon as epsilon
