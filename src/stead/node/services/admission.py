@@ -66,7 +66,10 @@ class Admission:
         claim, decision, log = appraisal.claim, appraisal.decision, self._books.log
         now = log.now()
         row = releases.take(write, claim, dataset=appraisal.card.name, plan_hash=appraisal.plan_hash, at=now)
-        if row["state"] in ("charged", "stored", "ended"):
+        if row["state"] == "ended":
+            raise PolicyDenied("this session has begun before.", hint="open a new one, under a new release id")
+        if row["state"] in ("charged", "stored"):
+            self._require_covered(write, appraisal)
             return None  # paid already
         if row["state"] == "denied":
             raise PolicyDenied(f"the owner denied this: {row['reason']}.")
@@ -97,6 +100,14 @@ class Admission:
             write.connection.execute(tables.sessions.insert().values(session))
         self._at("charging")
         return None
+
+    def _require_covered(self, write: Transaction, appraisal: Appraisal) -> None:
+        """Raise when a release that was charged under an earlier card would cost more under this one."""
+        if not self._books.ledger.covers(write.connection, appraisal.bill):
+            raise PolicyDenied(
+                "this was charged under another card of the dataset, and would cost more now.",
+                hint="ask again, under a new release id",
+            )
 
     def _ask(self, write: Transaction, appraisal: Appraisal, row: dict[str, Any]) -> Waiting:
         """Put the request before a person, once; and say so to the requester, each time."""

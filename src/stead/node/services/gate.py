@@ -28,6 +28,7 @@ import numpy.typing as npt
 
 from stead.core import codec, leaves
 from stead.core.messages import AskAnswer, OpenSession, Released, SessionOpened, Waiting
+from stead.core.schema import DatasetCard
 from stead.errors import NodeError, UsageError
 from stead.node.services import releases
 from stead.node.services.admission import Admission
@@ -44,8 +45,8 @@ from stead.privacy.mechanisms import GaussianMechanism
 class Runner(Protocol):
     """Where rows are touched."""
 
-    def run(self, query: Query, dataset: str) -> npt.NDArray[np.int64]:
-        """The exact integers of a query, without noise: the flat vector of ``plans.analysis.parts``."""
+    def run(self, query: Query, card: DatasetCard) -> npt.NDArray[np.int64]:
+        """The exact integers of a query, without noise, of rows under this very card: the vector of its parts."""
         ...
 
     def participate(self, appraisal: Appraisal) -> Participant:
@@ -155,7 +156,7 @@ class ReleaseGate:
         sizes = self._language.sizes(query, admitted.card.schema)
         self._at("running")
         try:
-            exact = self._runner.run(query, admitted.card.name)
+            exact = self._runner.run(query, admitted.card)
             if exact.dtype == np.int64 and exact.shape == (sum(sizes),):
                 blocks = np.split(exact, np.cumsum(sizes)[:-1])
                 pairs = zip(blocks, query.sigmas, strict=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Mapping
 from typing import Any, final
 
@@ -100,6 +101,21 @@ class Ledger:
     def check(self, connection: Connection, bill: Bill) -> None:
         """Raise ``BudgetExceeded`` if the bill could not be paid as things stand. Changes nothing."""
         self._prices(bill, self._rows(connection, bill))
+
+    def covers(self, connection: Connection, bill: Bill) -> bool:
+        """Whether what the bill's release has paid already, from the same accounts, is the bill's price or more."""
+        entries = tables.entries.c
+        query = sa.select(entries.account, entries.kind, entries.amounts).where(entries.release == bill.release)
+        paid = {row.account: row for row in connection.execute(query)}
+        if paid.keys() != set(bill.accounts.ids):
+            return False
+        if bill.event is None:
+            return all(row.kind == "disclosure" for row in paid.values())
+        rows = self._rows(connection, bill)
+        return all(
+            row.kind == "charge" and all(map(operator.ge, row.amounts, _price(bill.event, rows[account]["orders"])))
+            for account, row in paid.items()
+        )
 
     def quote(self, bill: Bill) -> tuple[tuple[AccountView, ...], tuple[AccountView, ...]]:
         """The caller's own accounts before and after the bill would be paid (though it might not be)."""

@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-from stead.core.schema import Schema
+from stead.core.schema import DatasetCard
 from stead.errors import UsageError
 from stead.learn.gradients import Examples
 from stead.learn.secure_sum import Seat
@@ -17,6 +17,7 @@ from stead.node.services.appraisal import Appraisal
 from stead.node.services.books import Books
 from stead.node.services.registry import Registry
 from stead.node.services.session import Participant
+from stead.node.services.tables import Table
 from stead.plans.analysis import parts
 from stead.plans.engine import Engine
 from stead.plans.features import encode_rows
@@ -39,9 +40,13 @@ class TableRunner:
         self._registry = registry
         self._engine = engine
 
-    def run(self, query: Query, dataset: str) -> npt.NDArray[np.int64]:
-        """The exact integers of a query, without noise: the flat vector of ``plans.analysis.parts``."""
-        return self._registry.table(dataset).run(query)
+    def run(self, query: Query, card: DatasetCard) -> npt.NDArray[np.int64]:
+        """The exact integers of a query, without noise: the flat vector of ``plans.analysis.parts``.
+
+        Raises:
+            UsageError: the dataset has another card by now.
+        """
+        return self._table(card).run(query)
 
     def participate(self, appraisal: Appraisal) -> Participant:
         """This site's side of a session.
@@ -52,22 +57,29 @@ class TableRunner:
         if appraisal.header is None:
             raise UsageError("a session has a header.")
         seat = Seat(header=appraisal.header, key=self._books.identity.key, entropy=self._books.entropy)
-        plan, schema = appraisal.plan, appraisal.card.schema
+        plan, card = appraisal.plan, appraisal.card
         if isinstance(plan, Query):
-            sizes = tuple(part.size for part in parts(plan, schema))
-            exact = self._registry.table(plan.dataset).run(plan)
+            sizes = tuple(part.size for part in parts(plan, card.schema))
+            exact = self._table(card).run(plan)
             return QuerySite(seat, exact, sigmas=plan.sigmas, lengths=sizes)
         return TrainingSite(
             seat,
             plan,
             engine=self._engine(),
-            examples=self._examples(plan, schema),
-            rows_at_most=schema.people[1] * schema.rows_per_person,
+            examples=self._examples(plan, card),
+            rows_at_most=card.schema.people[1] * card.schema.rows_per_person,
         )
 
-    def _examples(self, training: Training, schema: Schema) -> Examples:
+    def _table(self, card: DatasetCard) -> Table:
+        """The rows, if they stand under the very card that the plan was priced by."""
+        table = self._registry.table(card.name)
+        if table.card != card:
+            raise UsageError(f"dataset {card.name!r} was replaced after this was priced.")
+        return table
+
+    def _examples(self, training: Training, card: DatasetCard) -> Examples:
         encoding = training.encoding
         names = dict.fromkeys([*(feature.column for feature in encoding.features), encoding.target])
-        rows = self._registry.table(training.dataset).columns(list(names))
-        x, y = encode_rows(encoding, schema, rows.columns)
+        rows = self._table(card).columns(list(names))
+        x, y = encode_rows(encoding, card.schema, rows.columns)
         return Examples(x=x, y=y, person=rows.person)
