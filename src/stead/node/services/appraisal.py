@@ -172,14 +172,23 @@ class Appraiser:
         return plan
 
     def _header(self, claim: Claim, plan_hash: bytes) -> Header:
-        return admit(
+        own, people = self._books.identity.public, self._books.people
+        header = admit(
             claim.header,
-            own_key=self._books.identity.public,
+            own_key=own,
             release=claim.release,
             plan_hash=plan_hash,
             outlet=claim.outlet,
-            enrolled=self._books.people.is_site,
+            enrolled=people.is_site,
         )
+        peers = [people.site(key) for _, key in header.cohort if key != own]
+        for name in peers:
+            if peers.count(name) > 1:
+                raise PolicyDenied(
+                    f"two keys of the cohort are enrolled here as one site, {name!r}.",
+                    hint="a site takes part once: its owner's colluders are counted in sites",
+                )
+        return header
 
     def _appraise(
         self, claim: Claim, plan: RunnablePlan, *, scientist: str, cohort: tuple[int, int], header: Header | None

@@ -97,7 +97,11 @@ class People:
 
     def is_site(self, key: bytes) -> bool:
         """Whether this key is a trusted peer site."""
-        return any(role == "site" for _, role, _ in self._enrolments(key))
+        return self.site(key) is not None
+
+    def site(self, key: bytes) -> str | None:
+        """The name of the trusted peer site with this key."""
+        return next((name for name, role, _ in self._enrolments(key) if role == "site"), None)
 
     def scientist(self, key: bytes, project: str) -> str:
         """The name of the scientist with this key in this project.
