@@ -9,6 +9,7 @@ import pytest
 from stead.core.keys import Key
 from stead.core.leaves import Charged
 from stead.errors import BadSignature, PolicyDenied
+from stead.node.services.policy import Rule
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "node"))
 gate_world = importlib.import_module("gate_world")
@@ -42,3 +43,24 @@ def test_a_stranger_and_a_scientist_are_no_sites(world):
         with pytest.raises(BadSignature, match="not enrolled"):
             world.gate.join(ALICE, opening(cohort=cohort(north=NORTH, south=key)))
     assert not world.leaves(Charged)
+
+
+def alone(world, outlet="disclose"):
+    return world.gate.disclose(ALICE, opening(outlet=outlet, cohort=cohort()[:1], colluders=0))
+
+
+def test_a_rule_for_sums_of_several_sites_discloses_none_of_one_site_alone(tmp_path):
+    rule = Rule(outlet="disclose", decision="allow", reason="federated models", approvers=("Dr. Owner",), sites=3)
+    rules = gate_world.PolicyRules(rules=(rule,), budgets=gate_world.FREE.budgets)
+    world = gate_world.new_world(tmp_path / "stead.db", tmp_path, rules=rules)
+    with pytest.raises(PolicyDenied, match="no rule"):
+        alone(world)
+    world.gate.disclose(ALICE, opening(outlet="disclose", colluders=0))
+    assert [leaf.approvers for _, leaf in world.leaves(Charged)] == [("Dr. Owner",)]
+    world.close()
+
+
+def test_a_rule_that_discloses_of_one_site_alone_says_so(world):
+    alone(world)  # the rule of this world does not name a number of sites
+    words = world.books.policies.current().rules_in_words()
+    assert [line for line in words if line.startswith("disclose") and "of this site alone too" in line]

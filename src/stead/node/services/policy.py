@@ -36,6 +36,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         project: a project's name, or ``*``.
         plan: a kind of plan, or ``*``.
         epsilon: the rule is for plans that cost at most so much by themselves, at the population's delta.
+        sites: the rule is for sessions of at least so many sites. A disclosure is possible of one site alone, where
+            there is nobody to hide among; a rule for sums of several says so here.
         approvers: who may say yes when asked; for ``disclose`` also who stands for a standing ``allow``.
     """
 
@@ -47,6 +49,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     plan: Literal["*", "query", "training", "program"] = "*"
     epsilon: float | None = None
     approvers: tuple[str, ...] = ()
+    sites: Annotated[int, msgspec.Meta(ge=1)] = 1
 
     def __post_init__(self) -> None:
         if not self.reason:
@@ -64,6 +67,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
             and self.project in ("*", facts.project)
             and self.plan in ("*", facts.plan)
             and (self.epsilon is None or facts.epsilon <= self.epsilon)
+            and self.sites <= facts.sites
         )
 
     def in_words(self) -> str:
@@ -72,9 +76,12 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         what = "any plan" if self.plan == "*" else f"a {self.plan}"
         data = "any dataset" if self.dataset == "*" else f'dataset "{self.dataset}"'
         limit = "" if self.epsilon is None else f" that costs epsilon {self.epsilon:g} or less"
+        company = f", of {self.sites} sites or more," if self.sites > 1 else ""
+        if self.outlet == "disclose" and self.decision != "deny" and self.sites == 1:
+            company = ", of this site alone too,"
         word = {"allow": "is allowed", "ask": "waits for a person", "deny": "is denied"}[self.decision]
         who = f" ({', '.join(self.approvers)})" if self.approvers else ""
-        return f"{self.outlet}: {what}{whose} on {data}{limit} {word}{who}: {self.reason}"
+        return f"{self.outlet}: {what}{whose} on {data}{limit}{company} {word}{who}: {self.reason}"
 
 
 class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
