@@ -29,6 +29,7 @@ def journal(stream: TextIO) -> logging.StreamHandler[TextIO]:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _fixed_text,
         ],
+        pass_foreign_args=True,
         processors=[_listed_only, structlog.processors.JSONRenderer()],
     )
     destination = logging.StreamHandler(stream)
@@ -51,7 +52,7 @@ def _fixed_text(_logger: object, _method: str, event: MutableMapping[str, Any]) 
     if record.name.partition(".")[0] == _OWN:
         event["event"] = record.msg if isinstance(record.msg, str) else place
         return event
-    template = isinstance(record.msg, str) and bool(record.args)
+    template = isinstance(record.msg, str) and bool(event.get("positional_args"))
     failed = record.exc_info[0] if record.exc_info else None
     return {
         "event": record.msg if template else place,

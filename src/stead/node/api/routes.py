@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -13,6 +13,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
+from litestar.params import FromQuery
 
 from stead import __version__
 from stead.core import codec
@@ -40,13 +41,12 @@ _TOO_LARGE = {413: ResponseSpec(Failure, generate_examples=False, description="M
 class SealedPost(Operation):
     """A request whose body is one sealed message."""
 
-    request_body: RequestBody | None = field(
-        default_factory=lambda: RequestBody(
+    def __post_init__(self) -> None:
+        self.request_body = RequestBody(
             description="A message of stead.core.messages, sealed for this node",
             content={MESSAGE_TYPE: OpenAPIMediaType(Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY))},
             required=True,
         )
-    )
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -99,7 +99,7 @@ def routes(books: Books, reception: Reception) -> list[HTTPRouteHandler]:
         sync_to_thread=True,
         responses=_BAD_REQUEST,
     )
-    def get_consistency(old: int, new: int) -> str:
+    def get_consistency(old: FromQuery[int], new: FromQuery[int]) -> str:
         return "".join(f"{digest.hex()}\n" for digest in books.log.growth(old, new))
 
     @get(
