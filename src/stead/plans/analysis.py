@@ -17,7 +17,7 @@ import msgspec
 
 from stead.core.schema import Bounds, Column, Schema
 from stead.errors import UnboundedContribution, UsageError
-from stead.plans.predicates import check_predicate
+from stead.plans.predicates import MAX_NODES, check_predicate
 from stead.plans.query import Aggregate, Clip, Count, Filter, Histogram, Mean, Query, Select, Sum
 
 LATTICE_BITS = 20
@@ -139,10 +139,13 @@ def parts(query: Query, schema: Schema) -> tuple[Part, ...]:
     _check_person(schema)
     if len(query.steps) > MAX_STEPS or len(query.aggregates) > MAX_STEPS:
         raise UsageError(f"a query has at most {MAX_STEPS} steps and {MAX_STEPS} aggregates.")
+    nodes = 0
     for number, step in enumerate(query.steps, start=1):
         where = f"step {number} ({step.__struct_config__.tag})"
         if isinstance(step, Filter):
-            check_predicate(step.where, scope, where)
+            nodes += check_predicate(step.where, scope, where)
+            if nodes > MAX_NODES:
+                raise UsageError(f"{where}: the filters have {nodes} comparisons together; the limit is {MAX_NODES}.")
         elif isinstance(step, Select):
             _select(step, scope, where)
         else:
