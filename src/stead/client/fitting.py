@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, Unpack
 
 from msgspec.structs import replace
@@ -12,9 +13,10 @@ from stead.client.dataset import RemoteDataset
 from stead.client.frameworks import framework_of
 from stead.client.joint import one_schema, quotes, refuse_denied
 from stead.client.question import RELEASE_BYTES, require_purpose
+from stead.client.rehearsal import rehearse
 from stead.client.run import RunParts, TrainingRun
 from stead.client.scoring import Scorer, score_name
-from stead.client.sessions import SessionTerms, SitesChannel
+from stead.client.sessions import HeaderFor, RunChannel, SessionTerms, SitesChannel
 from stead.client.training_plan import (
     Cohort,
     Draft,
@@ -27,6 +29,7 @@ from stead.client.training_plan import (
     private_training,
     score_rows,
 )
+from stead.core.messages import Quote
 from stead.core.schema import Schema
 from stead.errors import TooFewParties, UsageError
 from stead.learn.header import Header, model_hash
@@ -56,6 +59,8 @@ def fit(
     Without it, sites take local steps and disclose their weighted mean (FedAvg): named approvers, marked for ever.
     Either way the sites' contributions are masked: nobody sees one site's update, unless there is one site only.
 
+    With ``on_mock=True`` the same plan runs here on the sites' mock rows: nothing is sent, nothing is spent.
+
     Args:
         model: a model that an installed adapter takes, for example an ``nn.Module``. It is not changed.
         sites: the datasets; one name and one schema (sizes may differ).
@@ -80,45 +85,60 @@ def fit(
     framework, schema = framework_of(model), one_schema(sites)
     plan = draft(framework, model, schema, dataset=sites[0].name, target=target, options=options)
     training = _training(plan, sites, privacy, rounds=rounds, options=options)
-    encoded = encode_plan(training)
-    outlet: Literal["join", "disclose"] = "join" if training.privacy else "disclose"
-    nodes = tuple(dataset.source.site for dataset in sites)
-    colluders = training.privacy.colluders if training.privacy else 0
-    found = quotes(nodes, encoded, outlet, colluders=colluders)
-    refuse_denied(found)
     strategy = _strategy(training, sites, options)
-    terms = SessionTerms(nodes[0].scientist.entropy.take(RELEASE_BYTES), encoded, outlet, why)
-    start = ModelState.start(framework.parameters(model))
-    header = Header(
-        release=terms.release,
-        plan_hash=plan_hash(encoded),
-        cohort=tuple((site.name, site.node_key) for site in nodes),
-        length=vector_length(training),
-        ring_bits=training.ring_bits,
-        rounds=rounds,
-        colluders=colluders,
-        model_hash=model_hash(strategy.plan_round(start)),
-        outlet=outlet,
-        minimum=len(nodes),
-    )
-    asking = {name for name, quote in found.items() if quote.decision == "ask"}
+    nodes = tuple(dataset.source.site for dataset in sites)
+    outlet: Literal["join", "disclose"] = "join" if training.privacy else "disclose"
+    terms = SessionTerms(nodes[0].scientist.entropy.take(RELEASE_BYTES), encode_plan(training), outlet, why)
+    first = model_hash(strategy.plan_round(ModelState.start(framework.parameters(model))))
+    mock = options.get("on_mock", False)
+    begin = rehearse if mock else _begin
+    header, channel, found = begin(sites, terms, partial(_header, training, terms, first))
     run = TrainingRun(
         RunParts(
-            title=f"{sites[0].name} · {', '.join(site.name for site in nodes)}",
+            title=f"{sites[0].name} · {', '.join(header.names)}{' · on mock rows' if mock else ''}",
             model=model,
             framework=framework,
             sites=nodes,
             quotes=found,
             header=header,
-            channel=SitesChannel(nodes, terms, header.to_bytes(), ask_first=asking),
+            channel=channel,
             strategy=strategy,
             scorer=_scorer(plan, schema, options),
             epsilon_after=_epsilon_after(training, plan.length, privacy),
             on_round=options.get("on_round", lambda _: None),
             silent=options.get("silent", False),
+            mock=mock,
         )
     )
     return run.refresh()
+
+
+def _header(training: Training, terms: SessionTerms, first: bytes, cohort: tuple[tuple[str, bytes], ...]) -> Header:
+    """The header of a training's session; ``first`` is the hash of the first round's payload."""
+    return Header(
+        release=terms.release,
+        plan_hash=plan_hash(terms.plan),
+        cohort=cohort,
+        length=vector_length(training),
+        ring_bits=training.ring_bits,
+        rounds=training.rounds,
+        colluders=training.privacy.colluders if training.privacy else 0,
+        model_hash=first,
+        outlet=terms.outlet,
+        minimum=len(cohort),
+    )
+
+
+def _begin(
+    sites: Sequence[RemoteDataset], terms: SessionTerms, header_for: HeaderFor
+) -> tuple[Header, RunChannel, Mapping[str, Quote]]:
+    """The session at the sites: nothing is charged yet, but all have said their price, and none would refuse."""
+    nodes = tuple(dataset.source.site for dataset in sites)
+    header = header_for(tuple((site.name, site.node_key) for site in nodes))
+    found = quotes(nodes, terms.plan, terms.outlet, colluders=header.colluders)
+    refuse_denied(found)
+    asking = {name for name, quote in found.items() if quote.decision == "ask"}
+    return header, SitesChannel(nodes, terms, header.to_bytes(), ask_first=asking), found
 
 
 def _training(

@@ -18,7 +18,7 @@ class RoundRecord:
     Attributes:
         number: from 1.
         size_bytes: frames to and from all sites in this round.
-        epsilon: what the rounds so far come to; infinite without differential privacy.
+        epsilon: what the rounds so far come to (on mock rows: would come to); infinite without differential privacy.
         seconds: of this round.
         score: of the model after it, on the scientist's own or mock rows; NaN without.
     """

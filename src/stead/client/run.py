@@ -17,7 +17,7 @@ from stead.client.preview import price_text
 from stead.client.progress import RoundRecord, shown
 from stead.client.receipt import Receipt
 from stead.client.scoring import Scorer
-from stead.client.sessions import SitesChannel
+from stead.client.sessions import RunChannel
 from stead.client.site import Site
 from stead.core.messages import Quote
 from stead.errors import NotYet, PartyTimedOut
@@ -35,7 +35,7 @@ class RunParts:
         model: the scientist's model; never changed.
         framework: the adapter that speaks its language.
         sites: the nodes, in the cohort's order.
-        quotes: each site's price and decision, by name.
+        quotes: each site's price and decision, by name; none on mock rows.
         header: the session's header.
         channel: the session.
         strategy: what a round's sum does.
@@ -43,6 +43,7 @@ class RunParts:
         epsilon_after: what the first rounds come to, by their number; infinite without differential privacy.
         on_round: the scientist's own callback.
         silent: show no progress.
+        mock: it runs on mock rows, in this process.
     """
 
     title: str
@@ -51,12 +52,13 @@ class RunParts:
     sites: tuple[Site, ...]
     quotes: Mapping[str, Quote]
     header: Header
-    channel: SitesChannel
+    channel: RunChannel
     strategy: Strategy
     scorer: Scorer
     epsilon_after: Callable[[int], float]
     on_round: Callable[[RoundRecord], bool | None]
     silent: bool
+    mock: bool = False
 
 
 class TrainingRun:
@@ -97,9 +99,12 @@ class TrainingRun:
 
     @property
     def epsilon(self) -> dict[str, float]:
-        """What each site has charged for the whole training; infinite for a disclosure, 0 where nothing has begun."""
-        charged = self._parts.channel.opened
-        return {name: quote.epsilon if name in charged else 0.0 for name, quote in self._parts.quotes.items()}
+        """What each site has charged for the whole training; infinite for a disclosure, 0 where nothing has begun.
+
+        On mock rows nothing ever is: 0.
+        """
+        charged, quotes = self._parts.channel.opened, self._parts.quotes
+        return {name: quotes[name].epsilon if name in charged else 0.0 for name in self._parts.channel.peers}
 
     @property
     def size_bytes(self) -> int:
@@ -152,7 +157,7 @@ class TrainingRun:
         panels = [Curve(self._parts.scorer.label, rounds, scores, "round")]
         spent = np.array([record.epsilon for record in self._records])
         if np.isfinite(spent).all():
-            panels.append(Curve("ε so far", rounds, spent, "round"))
+            panels.append(Curve("ε of real rounds" if self._parts.mock else "ε so far", rounds, spent, "round"))
         return curves(self._parts.title, panels)
 
     def _train(self) -> None:
@@ -170,7 +175,7 @@ class TrainingRun:
             self._status = "failed"
             raise
         self._status = "done" if len(self._records) == parts.header.rounds else "stopped"
-        for site in parts.sites:
+        for site in () if parts.mock else parts.sites:
             site.refresh()
 
     def _note(self, done: RoundDone, show: Callable[[RoundRecord], None]) -> bool | None:
@@ -191,26 +196,40 @@ class TrainingRun:
         return copy_parameters(self._state.weights, self._parts.framework.parameters(self._parts.model))
 
     def __repr__(self) -> str:
-        return render.facts(f"TrainingRun · {self._parts.title} · {self._status}", self._pairs())
+        return render.facts(self._headline(), self._pairs())
 
     def _repr_html_(self) -> str:
-        return render.facts_html(f"TrainingRun · {self._parts.title} · {self._status}", self._pairs())
+        return render.facts_html(self._headline(), self._pairs())
+
+    def _headline(self) -> str:
+        free = " · nothing was sent, nothing is spent" if self._parts.mock else ""
+        return f"TrainingRun · {self._parts.title}{free} · {self._status}"
+
+    def _price(self) -> str:
+        """What the sites charge for it; on mock rows, what it comes to on real ones."""
+        parts = self._parts
+        if parts.mock:
+            whole = parts.epsilon_after(parts.header.rounds)
+            return f"ε {render.number(whole, 3)} at each site" if math.isfinite(whole) else "no differential privacy"
+        prices = {name: price_text(quote) for name, quote in parts.quotes.items()}
+        if len(set(prices.values())) == 1:
+            return next(iter(prices.values())) + (" at each site" if len(prices) > 1 else "")
+        return " · ".join(f"{name} {price}" for name, price in prices.items())
 
     def _pairs(self) -> list[tuple[str, str]]:
         parts = self._parts
         done = f"{len(self._records)} of {parts.header.rounds}"
-        prices = {name: price_text(quote) for name, quote in parts.quotes.items()}
-        same = len(set(prices.values())) == 1
-        cost = next(iter(prices.values())) + (" at each site" if len(prices) > 1 else "")
         waiting = "; ".join(
             f"{name} ({', '.join(reply.approvers) or 'the owner'}): {reply.reason}"
             for name, reply in parts.channel.waiting.items()
         )
         following = {"waiting": ".wait() or .refresh()", "done": ".model  .plot()  .receipts"}
+        if parts.mock:
+            following["done"] = ".model  .plot()  then fit(…) without on_mock"
         return [
             ("Waiting", waiting if self._status == "waiting" else ""),
             ("Rounds", f"{done} · {render.size(self.size_bytes)} · {self.seconds:.1f} s"),
             (parts.scorer.label, f"{self.score:.3f}" if self._records else ""),
-            ("Privacy", cost if same else " · ".join(f"{name} {price}" for name, price in prices.items())),
+            ("On real rows" if parts.mock else "Privacy", self._price()),
             ("Next", following.get(self._status, ".rounds")),
         ]

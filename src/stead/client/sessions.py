@@ -1,20 +1,25 @@
-"""``SitesChannel``: a joint session over signed messages, each site in its own thread."""
+"""``SitesChannel``: a joint session over signed messages, each site in its own thread; and what a run needs of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from stead.client.receipt import Receipt
 from stead.client.site import Site
 from stead.core.leaves import Charged, SessionEnded
 from stead.core.messages import CloseSession, OpenSession, SessionClosed, SessionFrame, SessionOpened, Waiting
 from stead.errors import BadMessage, BadProof, PartyTimedOut, SteadError, UsageError
+from stead.learn.header import Header
+from stead.learn.secure_sum import SiteChannel
 from stead.plans.plan import plan_hash
 
 T = TypeVar("T")
+
+HeaderFor = Callable[[tuple[tuple[str, bytes], ...]], Header]
+"""The header of a session, given its cohort: each site's name and identity key."""
 
 LONGEST_PAUSE_S = 60.0
 
@@ -34,6 +39,48 @@ class SessionTerms:
     plan: bytes
     outlet: Literal["join", "disclose"]
     why: str
+
+
+class RunChannel(SiteChannel, Protocol):
+    """What a ``TrainingRun`` needs of the way to its sites, which may be mock ones in this process.
+
+    Cost: each exchange is one request to each site.
+
+    Security: see the implementation.
+    """
+
+    @property
+    def waiting(self) -> Mapping[str, Waiting]:
+        """The sites where a person still has to decide."""
+        ...
+
+    @property
+    def opened(self) -> Mapping[str, Receipt]:
+        """Each charged site's proof that it logged the beginning."""
+        ...
+
+    @property
+    def receipts(self) -> tuple[Receipt, ...]:
+        """All proofs so far."""
+        ...
+
+    @property
+    def doubts(self) -> Sequence[SteadError]:
+        """What went wrong while the session was closed."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Frames to and from all sites so far."""
+        ...
+
+    def prepare(self) -> Mapping[str, Waiting]:
+        """Ask the sites that have not agreed yet to take part; returns those where a person has to decide."""
+        ...
+
+    def wait(self, timeout_s: float, *, pause_s: float = 2.0) -> bool:
+        """Ask again until all sites take part, or the time is over; returns whether all do."""
+        ...
 
 
 class SitesChannel:

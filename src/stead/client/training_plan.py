@@ -69,6 +69,7 @@ class FitOptions(TypedDict, total=False):
         score: rows to score on, as columns or as (x, y) arrays; mock rows by default.
         silent: show no progress.
         on_round: called with a ``RoundRecord`` after each round; returning ``False`` ends the training.
+        on_mock: rehearse it here on the sites' mock rows: nothing is sent, nothing is spent; ``False`` by default.
     """
 
     features: Sequence[str]
@@ -83,6 +84,7 @@ class FitOptions(TypedDict, total=False):
     score: Score
     silent: bool
     on_round: Callable[[RoundRecord], bool | None]
+    on_mock: bool
 
 
 PRIVATE_ONLY = ("clip", "colluders")
