@@ -2,7 +2,8 @@
 
 What a public export proves: the log is the one whose head the node signed, nothing was taken out of it since an older
 head, and a receipt's entry stands in it. What a full export proves beyond that: what each entry says, that every
-charge is the price of the event it names, and what each account has spent.
+charge is the price of the event it names and was within its accounts' limits, that each release was charged once,
+before it left, and left as one result, and what each account has spent.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from stead.client import render
 from stead.core.codec import decode
 from stead.core.export import LeafRow, LogExport, read_export
 from stead.core.keys import PublicKey
-from stead.core.leaves import AccountSet, Charged, Leaf, NodeMade
+from stead.core.leaves import AccountSet, Charged, DatasetAdded, Leaf, NodeMade, ResultStored, SessionEnded
 from stead.core.merkle import MemoryNodes, MerkleLog, leaf_hash
 from stead.core.messages import Receipt
 from stead.core.notes import log_origin, open_checkpoint
@@ -24,6 +25,8 @@ from stead.core.receipts import verify_receipt
 from stead.errors import BadMessage, BadProof, UsageError
 from stead.privacy.accounts import Target, amounts, epsilon_spent
 from stead.privacy.events import PrivacyEvent
+
+_CAP_ROUNDING = 2.0**-30  # by how much an account's caps are rounded down, far above the error of any arithmetic
 
 
 @dataclass(frozen=True)
@@ -182,6 +185,7 @@ def _with_contents(report: LogReport, export: LogExport) -> LogReport:
     first = leaves[0] if leaves else None
     if not isinstance(first, NodeMade) or first.key != report.node_key:
         raise BadProof("the log does not begin with the entry of this node.")
+    check_releases(leaves)
     return LogReport(
         name=report.name,
         node_key=report.node_key,
@@ -206,11 +210,43 @@ def _open(row: LeafRow) -> Leaf:
     return leaf
 
 
+def check_releases(leaves: Iterable[Leaf]) -> None:
+    """Check that every release was charged once, to the people it is about, before it left, and left as one result.
+
+    Raises:
+        BadProof: one was not.
+    """
+    people: dict[str, str] = {}
+    charged: set[bytes] = set()
+    left: set[bytes] = set()
+    for leaf in leaves:
+        if isinstance(leaf, DatasetAdded):
+            people[leaf.dataset] = f"population/{leaf.population}"
+        if isinstance(leaf, Charged):
+            if leaf.release in charged:
+                raise BadProof(f"the release {leaf.release.hex()[:8]} was charged twice.")
+            charged.add(leaf.release)
+            _require_population(leaf, people.get(leaf.dataset))
+        if isinstance(leaf, ResultStored | SessionEnded):
+            if leaf.release not in charged:
+                raise BadProof(f"the release {leaf.release.hex()[:8]} left before it was charged.")
+            if leaf.release in left:
+                raise BadProof(f"the release {leaf.release.hex()[:8]} left twice.")
+            left.add(leaf.release)
+
+
+def _require_population(leaf: Charged, account: str | None) -> None:
+    """Raise unless a release about these people was charged to their account."""
+    if leaf.outlet == "disclose" or account is None or account in {charge.account for charge in leaf.charges}:
+        return
+    raise BadProof(f"the release {leaf.release.hex()[:8]} was not charged to {account!r}, whom it is about.")
+
+
 def recompute_accounts(leaves: Iterable[Leaf]) -> tuple[AccountReport, ...]:
     """What every account has spent, by its charges; each charge is computed again from the event that was priced.
 
     Raises:
-        BadProof: a charge names no known account, or is not the price of its event.
+        BadProof: a charge names no known account, is not the price of its event, or is beyond an account's limit.
     """
     targets: dict[str, Target] = {}
     spent: dict[str, list[int]] = {}
@@ -226,6 +262,8 @@ def recompute_accounts(leaves: Iterable[Leaf]) -> tuple[AccountReport, ...]:
         if isinstance(leaf, Charged):
             for account, paid in _charges(leaf, targets):
                 spent[account] = [old + new for old, new in zip(spent[account], paid, strict=True)]
+                if epsilon_spent(targets[account], spent[account]) > targets[account].epsilon + _CAP_ROUNDING:
+                    raise BadProof(f"account {account!r} was charged beyond the limit that it had then.")
                 count[account] += 1
     return tuple(
         AccountReport(name, target.epsilon, epsilon_spent(target, spent[name]), target.delta, count[name])
