@@ -228,7 +228,7 @@ class JointPending:
         for doubt in self.channel.doubts:
             raise doubt
         for dataset in asked.sites:
-            dataset.source.site.refresh()
+            dataset.source.site.refresh_if_reachable()
         return Answer(
             title=asked.title,
             query=plan,

@@ -13,11 +13,11 @@ from stead.client.receipt import Receipt
 from stead.client.records import Record, Records
 from stead.client.site import Site
 from stead.core.codec import decode
-from stead.core.leaves import Charged, ResultStored
+from stead.core.leaves import ResultStored
 from stead.core.messages import AskAnswer, Released, Waiting
 from stead.core.schema import Schema
 from stead.errors import BadMessage, BadProof, PartyTimedOut, Refused
-from stead.plans.plan import decode_plan, plan_hash
+from stead.plans.plan import decode_plan
 from stead.plans.query import Query
 from stead.plans.sums import decode_answer, error_bars
 
@@ -127,24 +127,21 @@ def send(site: Site, record: Record) -> Answer | Pending:
         return Pending(site, waiting)
     answer = _open(site, record, reply)
     records.save(replace(record, status="answered", reason=""))
-    site.refresh()
+    site.refresh_if_reachable()
     return answer
 
 
-def check_released(receipt: Receipt, released: Released, plan: bytes) -> None:
-    """Check that a receipt proves this very release: its id, and its plan or its result.
+def check_released(receipt: Receipt, released: Released) -> None:
+    """Check that a receipt proves this very release: that these bytes were logged as the result of this id.
 
     Raises:
         BadProof: it proves something else.
     """
     leaf = receipt.verify()
-    if isinstance(leaf, ResultStored):
-        proven = leaf.result_hash == hashlib.sha256(released.body).digest()
-    elif isinstance(leaf, Charged):
-        proven = leaf.plan_hash == plan_hash(plan)
-    else:
-        raise BadProof(f"{receipt.node} proves a log entry that is no release.")
-    if not proven or leaf.release != released.release:
+    if not isinstance(leaf, ResultStored):
+        raise BadProof(f"{receipt.node} proves a log entry that is no result.")
+    result_hash = hashlib.sha256(released.body).digest()
+    if (leaf.release, leaf.result_hash) != (released.release, result_hash):
         raise BadProof(f"the receipt of {receipt.node} proves another release than the one that came with it.")
 
 
@@ -167,7 +164,7 @@ def _open(site: Site, record: Record, released: Released) -> Answer:
     if not isinstance(query, Query):
         raise BadMessage("the recorded plan is no query.")
     receipt = site.receipt(released.receipt)
-    check_released(receipt, released, record.plan)
+    check_released(receipt, released)
     schema: Schema = site.view(query.dataset).card.schema
     vector = read_vector(released.body)
     return Answer(

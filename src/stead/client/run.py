@@ -176,7 +176,7 @@ class TrainingRun:
             raise
         self._status = "done" if len(self._records) == parts.header.rounds else "stopped"
         for site in () if parts.mock else parts.sites:
-            site.refresh()
+            site.refresh_if_reachable()
 
     def _note(self, done: RoundDone, show: Callable[[RoundRecord], None]) -> bool | None:
         self._state = done.state

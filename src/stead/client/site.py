@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -102,6 +103,11 @@ class Site:
         self.name, self.project = reply.node, reply.project
         self._views = {view.card.name: view for view in reply.views}
         return self._views
+
+    def refresh_if_reachable(self) -> None:
+        """As ``refresh``, after something that has succeeded: a node that is gone since then takes nothing of it away."""
+        with contextlib.suppress(PartyError):
+            self.refresh()
 
     def view(self, dataset: str) -> messages.DatasetView:
         """What was last fetched of a dataset.
