@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+import difflib
+import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from stead.cli.owner import node_option, opened, when
+from stead.cli.owner import next_step, node_option, opened, when
 from stead.cli.style import emit_json, emit_table, json_option, say
 from stead.errors import UsageError
 
+if TYPE_CHECKING:
+    from stead.node.assembly import Node
 
-@click.group()
+_KINDS = ("population", "project", "scientist")
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  stead budget show
+  stead budget history
+  stead budget set "project/risk-2026@north patients" --epsilon 3
+"""
+)
 def command() -> None:
     """What may be spent, what is spent, and on what."""
 
 
-@command.command()
+@command.command(
+    epilog="""\b
+Examples:
+  stead budget show
+  stead budget show --json
+"""
+)
 @node_option
 @json_option
 def show(node: Path, as_json: bool) -> None:
@@ -32,55 +53,114 @@ def show(node: Path, as_json: bool) -> None:
     ]
     emit_table(("account", "epsilon spent", "of", "at delta", "disclosures"), rows)
     if not rows:
-        say("nothing has been charged yet; the policy says what new accounts may spend: stead policy show")
+        say("nothing has been charged yet; the policy says what new accounts may spend")
+        next_step("stead policy show", node)
 
 
-@command.command(name="set")
+@command.command(
+    name="set",
+    epilog="""\b
+Examples:
+  stead budget set "population/north patients" --epsilon 6
+  stead budget set "project/risk-2026@north patients" --epsilon 3 --delta 1e-7
+""",
+)
 @click.argument("account")
 @click.option("--epsilon", type=float, required=True, help="What the account may come to, in all.")
-@click.option("--delta", type=float, default=1e-6, show_default=True, help="At this delta.")
+@click.option("--delta", type=float, help="At this delta; the account's own, or the policy's, by default.")
 @node_option
-def set_(account: str, epsilon: float, delta: float, node: Path) -> None:
+def set_(account: str, epsilon: float, delta: float | None, node: Path) -> None:
     """Set what ACCOUNT may spend; what is spent stays spent.
 
     An account is population/NAME, project/NAME@POPULATION or scientist/NAME@POPULATION.
     """
-    from stead.privacy.accounts import DEFAULT_ORDERS, Target
+    from stead.privacy.accounts import Target
 
-    if account.partition("/")[0] not in ("population", "project", "scientist") or not account.partition("/")[2]:
+    kind, _, name = account.partition("/")
+    if kind not in _KINDS or not name:
         raise UsageError(f"{account[:80]!r} is no account's name.", hint="stead budget show lists them")
     with opened(node) as home:
-        held = home.books.accounts.orders(account)
-        home.books.accounts.set_target(account, Target(epsilon=epsilon, delta=delta, orders=held or DEFAULT_ORDERS))
-    say(f"{account} may now spend epsilon {epsilon:g} at delta {delta:g} in all")
+        accounts = home.books.accounts
+        held = next((each for each in accounts.all() if each.account == account), None)
+        if held is None:
+            _check_names(home, account)
+        usual = getattr(home.books.policies.current().rules.budgets, kind)
+        if delta is None:
+            delta = held.delta if held else usual.delta
+        target = Target(epsilon=epsilon, delta=delta, orders=accounts.orders(account) or usual.orders)
+        accounts.set_target(account, target)
+    was = f"; it was {held.epsilon_limit:g} at delta {held.delta:g}" if held else ""
+    say(f"{account} may now spend epsilon {epsilon:g} at delta {delta:g} in all{was}")
 
 
-@command.command()
+@command.command(
+    epilog="""\b
+Examples:
+  stead budget history
+  stead budget history --json
+"""
+)
 @node_option
 @json_option
 def history(node: Path, as_json: bool) -> None:
-    """List every charge and disclosure, oldest first, with who asked and why."""
+    """List every charge and disclosure, oldest first: who asked, why, and what it cost by itself.
+
+    Costs do not add up to what an account has spent: together they come to less.
+    """
     with opened(node) as home:
-        releases = [each for each in home.requests.all(None) if each.state in ("charged", "stored", "ended")]
+        costs = home.books.accounts.costs()
+        releases = [each for each in home.requests.all(None) if each.claim.release in costs]
     if as_json:
-        emit_json(
-            [
-                {
-                    "release": each.claim.release.hex(),
-                    "at": each.made_at,
-                    "requester": each.requester,
-                    "project": each.claim.project,
-                    "dataset": each.dataset,
-                    "outlet": each.claim.outlet,
-                    "why": each.claim.why,
-                    "state": each.state,
-                }
-                for each in releases
-            ]
-        )
+        found = [
+            {
+                "release": each.claim.release.hex(),
+                "at": each.made_at,
+                "requester": each.requester,
+                "project": each.claim.project,
+                "dataset": each.dataset,
+                "outlet": each.claim.outlet,
+                "why": each.claim.why,
+                "state": each.state,
+                "epsilon": None if math.isinf(costs[each.claim.release]) else costs[each.claim.release],
+            }
+            for each in releases
+        ]
+        emit_json(found)
         return
     rows = [
-        (when(each.made_at), each.requester, each.claim.project, each.dataset, each.claim.outlet, each.claim.why)
+        (
+            when(each.made_at),
+            each.requester,
+            each.claim.project,
+            each.dataset,
+            each.claim.outlet,
+            f"{costs[each.claim.release]:.3f}".replace("inf", "no limit"),
+            each.claim.why,
+        )
         for each in releases
     ]
-    emit_table(("at", "who", "project", "dataset", "outlet", "why"), rows)
+    emit_table(("at", "who", "project", "dataset", "outlet", "epsilon", "why"), rows)
+    if not rows:
+        say("nothing has been charged yet")
+
+
+def _check_names(home: Node, account: str) -> None:
+    """Refuse an account that nobody could ever pay from: a misspelt one would stand in the log for ever."""
+    kind, _, rest = account.partition("/")
+    name, at, population = rest.partition("@")
+    if kind == "population":
+        name, population = "", rest
+    elif not at:
+        raise UsageError(f"{account[:80]!r} names no population.", hint=f"{kind}/{name[:80]}@POPULATION")
+    populations = sorted({card.schema.population for card in home.registry.cards()})
+    if population not in populations:
+        raise UsageError(f"no dataset here is of population {population[:80]!r}.", hint=_near(population, populations))
+    people = [each for each in home.books.people.all() if each.role == "scientist"]
+    names = sorted({each.project if kind == "project" else each.name for each in people})
+    if kind != "population" and name not in names:
+        raise UsageError(f"nobody here is enrolled as {kind} {name[:80]!r}.", hint=_near(name, names))
+
+
+def _near(word: str, known: list[str]) -> str:
+    found = difflib.get_close_matches(word, known, n=1)
+    return f'did you mean "{found[0]}"?' if found else "here are: " + (", ".join(known) or "none")

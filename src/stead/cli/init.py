@@ -30,7 +30,10 @@ def command(directory: Path, name: str, hosts: tuple[str, ...], bind: str, port:
 
     settings = Settings(name=name, bind=bind, port=port, hosts=hosts or Settings.__struct_defaults__[2], store=store)
     home = Home.create(directory, settings, SystemEntropy())
-    open_node(home).close()
-    say(f"made the node {name!r} in {directory}")
-    say(f"its key is {home.key.public.raw.hex()} ({home.key.public.fingerprint()})")
-    say("next: stead data draft FILE > card.toml, fill it in, stead data add FILE --card card.toml, stead serve")
+    try:
+        open_node(home).close()
+    except BaseException:
+        home.discard()  # a node without a store would stand in the way of the next try
+        raise
+    say(f"made the node {name!r} in {directory}; its key has the fingerprint {home.key.public.fingerprint()}")
+    say("next: stead data draft FILE > card.toml, and write into it what is public")

@@ -6,11 +6,18 @@ from pathlib import Path
 
 import click
 
-from stead.cli.owner import fingerprint, node_option, opened, public_key
+from stead.cli.owner import fingerprint, node_option, opened, public_key, trusted_keys
 from stead.cli.style import emit_json, emit_table, json_option, say
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  stead peers add city-hospital 6b09…d314       the key that its `stead keys node` prints
+  stead peers ls
+  stead peers revoke city-hospital
+"""
+)
 def command() -> None:
     """The other nodes that this one computes with.
 
@@ -19,19 +26,31 @@ def command() -> None:
     """
 
 
-@command.command()
+@command.command(
+    epilog="""\b
+Examples:
+  stead peers add city-hospital 6b09…d314
+"""
+)
 @click.argument("name")
 @click.argument("key")
 @node_option
 def add(name: str, key: str, node: Path) -> None:
-    """Trust the node NAME with the public KEY (64 hexadecimal digits, printed by its `stead init`)."""
+    """Trust the node NAME with the public KEY (64 hexadecimal digits, printed by its `stead keys node`)."""
     raw = public_key(key)
     with opened(node) as home:
         home.books.people.enrol(raw, name, role="site")
-    say(f"trusts {name} ({fingerprint(raw)}); compare the fingerprint with its owner")
+    say(f"trusts {name}; compare the fingerprint with its owner, by telephone:")
+    say(f"  {fingerprint(raw)}")
 
 
-@command.command()
+@command.command(
+    epilog="""\b
+Examples:
+  stead peers ls
+  stead peers ls --json                         with whole keys
+"""
+)
 @node_option
 @json_option
 def ls(node: Path, as_json: bool) -> None:
@@ -41,18 +60,25 @@ def ls(node: Path, as_json: bool) -> None:
     if as_json:
         emit_json([{"name": peer.name, "key": peer.key.hex(), "revoked": peer.revoked} for peer in peers])
         return
-    emit_table(
-        ("name", "state", "key"),
-        [(peer.name, "revoked" if peer.revoked else "trusted", fingerprint(peer.key)) for peer in peers],
-    )
+    rows = [(peer.name, "revoked" if peer.revoked else "trusted", fingerprint(peer.key)) for peer in peers]
+    emit_table(("name", "state", "key"), rows)
+    if not rows:
+        say("none yet; this node computes alone until stead peers add NAME KEY")
 
 
-@command.command()
-@click.argument("key")
+@command.command(
+    epilog="""\b
+Examples:
+  stead peers revoke city-hospital
+"""
+)
+@click.argument("who")
 @node_option
-def revoke(key: str, node: Path) -> None:
-    """Trust KEY no longer."""
-    raw = public_key(key)
+def revoke(who: str, node: Path) -> None:
+    """Trust WHO (a name, or one public key) no longer."""
     with opened(node) as home:
-        home.books.people.revoke(raw)
-    say(f"revoked {fingerprint(raw)}")
+        keys = trusted_keys(home, who, "site")
+        for key in keys:
+            home.books.people.revoke(key)
+    for key in keys:
+        say(f"revoked {fingerprint(key)}")

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from stead.cli.owner import node_option, opened, when
+from stead.cli.owner import login_name, next_step, node_option, opened, when
 from stead.cli.style import emit_json, emit_table, json_option, say
+from stead.errors import UsageError
 
 if TYPE_CHECKING:
     from stead.node.services.requests import RequestView
 
+_LEAST_HASH = 8
 
-@click.group()
+
+@click.group(
+    epilog="""\b
+Examples:
+  stead requests ls
+  stead requests show 7f3a-22c1
+  stead requests approve 7f3a-22c1 --as grace
+"""
+)
 def command() -> None:
     """What scientists ask for and a person must decide."""
 
 
-@command.command()
+@command.command(
+    epilog="""\b
+Examples:
+  stead requests ls
+  stead requests ls --all --json
+"""
+)
 @click.option("--all", "everything", is_flag=True, help="Also those that are decided.")
 @node_option
 @json_option
@@ -44,10 +59,18 @@ def ls(everything: bool, node: Path, as_json: bool) -> None:
         for each in found
     ]
     emit_table(("request", "state", "asked", "who", "project", "outlet", "why"), rows)
-    say("next: stead requests show REQUEST" if rows else "nothing waits")
+    if rows:
+        next_step("stead requests show REQUEST", node)
+    else:
+        say("nothing was asked or charged yet" if everything else "nothing waits")
 
 
-@command.command()
+@command.command(
+    epilog="""\b
+Examples:
+  stead requests show 7f3a-22c1
+"""
+)
 @click.argument("request")
 @node_option
 @json_option
@@ -84,11 +107,13 @@ def show(request: str, node: Path, as_json: bool) -> None:
         ("Who", f"{view.requester}, project {view.claim.project}, {when(view.made_at)}"),
         ("Why", view.claim.why),
         ("Outlet", f"{facts.outlet}, {facts.sites} site{'s' if facts.sites > 1 else ''}, {facts.colluders} colluders"),
+        *[("With", ", ".join(view.sites)) for _ in view.sites[:1]],
         ("Costs", f"{price} · {facts.flops:,} operations · {facts.rounds} rounds"),
         *[
             ("Budget", f"{one.account}: {one.epsilon_spent:.3f} -> {two.epsilon_spent:.3f} of {one.epsilon_limit:g}")
             for one, two in zip(before, after, strict=True)
         ],
+        ("State", view.state),
         ("Rule", view.reason),
         ("Decides", ", ".join(view.approvers) or "any of the owner's people"),
         ("Plan", view.plan_hash.hex()),
@@ -96,25 +121,49 @@ def show(request: str, node: Path, as_json: bool) -> None:
     for name, text in pairs:
         click.echo(f"{name:<8} {text}")
     click.echo("\n" + words)
-    say(f"\nnext: stead requests approve {request}, or stead requests deny {request} --reason …")
+    if view.state == "asked":
+        say("")
+        next_step(f"stead requests approve {request} --plan {view.plan_hash.hex()[:8]}", node)
+        next_step(f"stead requests deny {request} --reason …", node)
 
 
-@command.command()
+@command.command(
+    epilog="""\b
+Examples:
+  stead requests approve 7f3a-22c1
+  stead requests approve 7f3a-22c1 --as grace --plan 9d41c7e2      the hash that was shown
+"""
+)
 @click.argument("request")
-@click.option("--as", "approver", default=getpass.getuser, help="Who decides; your login name by default.")
+@click.option("--as", "approver", default=login_name, help="Who decides; your login name by default.")
 @click.option("--reason", default="", help="For the log.")
+@click.option("--plan", default="", help="The plan's hash as it was shown, or how it begins; another plan is refused.")
 @node_option
-def approve(request: str, approver: str, reason: str, node: Path) -> None:
-    """Approve REQUEST: when it is sent again it is charged and run."""
+def approve(request: str, approver: str, reason: str, plan: str, node: Path) -> None:
+    """Approve REQUEST: when it is sent again it is charged and run.
+
+    The word is for the plan that was shown: a request keeps its plan for ever, and a changed question is a new one.
+    """
     with opened(node) as home:
         view = home.requests.show(request)
+        hashed = view.plan_hash.hex()
+        if plan and (len(plan) < _LEAST_HASH or not hashed.startswith(plan.lower())):
+            raise UsageError(
+                f"the plan of request {request} has the hash {hashed}.",
+                hint=f"read it again: stead requests show {request}",
+            )
         home.requests.approve(request, approver, reason=reason)
-    say(f"approved {request} as {approver}: plan {view.plan_hash.hex()[:16]} of {view.requester or 'a revoked key'}")
+    say(f"approved {request} as {approver}: plan {hashed[:16]} of {view.requester or 'a key that nobody knows'}")
 
 
-@command.command()
+@command.command(
+    epilog="""\b
+Examples:
+  stead requests deny 7f3a-22c1 --reason "ask with within=0.05; this is finer than the table needs"
+"""
+)
 @click.argument("request")
-@click.option("--as", "approver", default=getpass.getuser, help="Who decides; your login name by default.")
+@click.option("--as", "approver", default=login_name, help="Who decides; your login name by default.")
 @click.option("--reason", required=True, help="The requester sees it.")
 @node_option
 def deny(request: str, approver: str, reason: str, node: Path) -> None:

@@ -88,7 +88,8 @@ class Server:
         config.load()
         self._server = uvicorn.Server(config)
         self.port: int = self._socket.getsockname()[1]
-        self.url = f"https://{settings.hosts[0]}:{self.port}"
+        host = settings.hosts[0]
+        self.url = f"https://[{host}]:{self.port}" if ":" in host else f"https://{host}:{self.port}"
 
     def run(self) -> None:
         """Serve until SIGINT or SIGTERM (in a process's main thread), or until ``stop``."""

@@ -6,26 +6,31 @@
     node.key          the identity, Ed25519, readable by its owner alone
     store.db          ledger, log, requests (or a PostgreSQL URL in the settings)
     checkpoint.txt    the last signed head of the log; an older store beside it is refused
-    policy.toml       the owner's rules as last set
     data/             one database file for each dataset
     tls/              certificates made by the identity
+    serve.lock        held by the process that serves
     node.log          what the node says of itself while it runs; never a value
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
-import tomllib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, final
 
 import msgspec
 
 from stead.core.entropy import Entropy
-from stead.core.keys import Key
+from stead.core.keys import Key, write_private
 from stead.errors import UsageError
+from stead.node.toml import read_toml
 
 _PREFIX: Final = "STEAD_"
+_HOST: Final = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,6 +63,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise UsageError(f"port is 0 to 65535, not {self.port}.")
         if self.threads < 1 or self.memory_mb < 64:
             raise UsageError("threads is at least 1 and memory_mb at least 64.")
+        if not self.hosts or not all(map(_HOST.fullmatch, self.hosts)):
+            raise UsageError("hosts are names or addresses, at least one, without port.", hint="stead.hospital.example")
+        if self.store and "://" not in self.store:
+            raise UsageError("store is the URL of a database.", hint="postgresql://stead@db.hospital.example/stead")
 
 
 @final
@@ -97,6 +106,40 @@ class Home:
         """The file the node writes its own log lines to."""
         return self.path / "node.log"
 
+    def discard(self) -> None:
+        """Take away a home that was just made and never held anything."""
+        for part in (*self.path.iterdir(),):
+            if part.is_dir():
+                part.rmdir()
+            else:
+                part.unlink()
+        self.path.rmdir()
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Serve as the only process that does; commands that do not serve are not kept away.
+
+        Open sessions live in one process's memory, and a process that starts ends those that it finds in the store: a
+        second one would end the first one's.
+
+        Raises:
+            UsageError: another process serves this node; names it.
+        """
+        descriptor = os.open(self.path / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                other = os.read(descriptor, 20).decode("ascii", "replace").strip() or "unknown"
+                raise UsageError(
+                    f"this node is being served already, by process {other}.", hint=f"stop it first: kill {other}"
+                ) from None
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(descriptor)
+
     @classmethod
     def create(cls, path: Path, settings: Settings, entropy: Entropy) -> Home:
         """Make the directory, the key and the settings file.
@@ -104,16 +147,19 @@ class Home:
         Raises:
             UsageError: there is a node already, or the directory holds something else.
         """
-        if path.exists() and any(path.iterdir()):
-            what = "there is a node already" if (path / "stead.toml").exists() else "the directory is not empty"
-            raise UsageError(f"{what}: {path}", hint="choose another directory")
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.chmod(0o700)
-        for part in ("data", "tls"):
-            (path / part).mkdir(mode=0o700)
+        try:
+            if path.exists() and any(path.iterdir()):
+                what = "there is a node already" if (path / "stead.toml").exists() else "the directory is not empty"
+                raise UsageError(f"{what}: {path}", hint="choose another directory")
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.chmod(0o700)
+            for part in ("data", "tls"):
+                (path / part).mkdir(mode=0o700)
+        except OSError as error:
+            raise UsageError(f"{path} cannot be made: {error.strerror}.") from None
         key = Key.generate(entropy)
         key.save(path / "node.key")
-        (path / "stead.toml").write_text(_to_toml(settings), encoding="utf-8")
+        write_private(path / "stead.toml", _to_toml(settings).encode())  # a store's URL may hold a password
         return cls(path, settings, key)
 
     @classmethod
@@ -127,20 +173,13 @@ class Home:
         if not file.is_file():
             raise UsageError(f"no node at {path}.", hint="`stead init DIRECTORY --name NAME` makes one")
         try:
-            values = tomllib.loads(file.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{file.name} is not valid TOML: {error}.") from None
-        values |= _from_environment()
-        try:
-            settings = msgspec.convert(values, Settings, strict=False)
-        except msgspec.ValidationError as error:
-            raise UsageError(f"{file.name}: {error}.", hint="see docs/reference/settings.md") from None
+            text = file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise UsageError(f"{file} is not UTF-8 text.") from None
+        except OSError as error:
+            raise UsageError(f"{file} cannot be read: {error.strerror}.") from None
+        settings = read_toml(text, Settings, str(file), overriding=_from_environment())
         return cls(path, settings, Key.load(path / "node.key"))
-
-
-def default_path() -> Path:
-    """Where a node lives when nobody says: ``$STEAD_NODE``, else ``./stead-node``."""
-    return Path(os.environ.get(f"{_PREFIX}NODE", "stead-node"))
 
 
 def _from_environment() -> dict[str, Any]:

@@ -196,12 +196,12 @@ def test_card_from_toml(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('unit = "patient"', 'unit = "patient"\nepsilon = 3', "unknown field `epsilon`"),
-        ('unit = "patient"\n', "", "missing required field `unit`"),
+        ('unit = "patient"', 'unit = "patient"\nepsilon = 3', "schema: there is no key 'epsilon'"),
+        ('unit = "patient"\n', "", "schema: the key 'unit' is missing"),
         ("bounds = { low = 0, high = 120 }\n", "", "needs bounds"),
         ("low = 0, high = 120", "low = 120, high = 0", "low < high"),
         ("people = [100, 200]", 'people = "many"', "people"),
-        ('kind = "integer"', 'kind = "number"', "Invalid enum value 'number'"),
+        ('kind = "integer"', 'kind = "number"', "columns 'age' kind: 'number' is not possible"),
         ("name = ", "name ", "not TOML"),
     ],
 )

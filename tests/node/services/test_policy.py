@@ -94,9 +94,9 @@ def test_the_text_of_a_policy_is_read_and_means_what_it_says():
     ("text", "match"),
     [
         ("rules = [", "not TOML"),
-        ("", "missing required field `rules`"),
-        ("rule = []", "unknown field `rule`"),
-        ("rules = []\nbudget = 3", "unknown field `budget`"),
+        ("", "the key 'rules' is missing"),
+        ("rule = []", "no key 'rule'"),
+        ("rules = []\nbudget = 3", "no key 'budget'(.|\n)*did you mean \"budgets\""),
         ('[[rules]]\noutlet = "answer"\ndecision = "maybe"\nreason = "x"', "maybe"),
         ('[[rules]]\noutlet = "answer"\ndecision = "deny"\nreason = ""', "reason"),
         ('[[rules]]\noutlet = "disclose"\ndecision = "allow"\nreason = "x"', "approvers"),

@@ -6,6 +6,7 @@ a population, or to a scientist at a population. A charge names all three and is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, final
 
@@ -136,6 +137,21 @@ class Accounts:
         with self._store.read() as connection:
             query = sa.select(tables.accounts).order_by(tables.accounts.c.id)
             return tuple(view(plain(row)) for row in connection.execute(query).mappings())
+
+    def costs(self) -> dict[bytes, float]:
+        """What each charged release cost by itself, as epsilon at its population's target; infinite for disclosures."""
+        entries, accounts = tables.entries, tables.accounts
+        with self._store.read() as connection:
+            rows = {row["id"]: plain(row) for row in connection.execute(sa.select(accounts)).mappings()}
+            paid = connection.execute(
+                sa.select(entries.c.release, entries.c.account, entries.c.kind, entries.c.amounts).where(
+                    entries.c.account.startswith("population/")
+                )
+            )
+            return {
+                bytes(release): math.inf if kind == "disclosure" else epsilon_spent(target_of(rows[account]), amounts)
+                for release, account, kind, amounts in paid
+            }
 
 
 def target_of(row: Mapping[str, Any]) -> Target:

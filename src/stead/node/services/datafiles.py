@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -19,6 +18,7 @@ import msgspec
 from stead.core.schema import DatasetCard
 from stead.errors import UsageError
 from stead.node.services.duck import Limits, identifier, open_locked
+from stead.node.toml import read_toml
 
 Format = Literal["csv", "parquet", "arrow", "duckdb"]
 _SUFFIXES: dict[str, Format] = {
@@ -73,6 +73,8 @@ def file_format(path: Path) -> Format:
             f"{path.name!r} is not a file of a known format.",
             hint="CSV (.csv, .tsv), Parquet, Arrow IPC (.arrow, .arrows, .feather) and DuckDB files are read",
         )
+    if found == "csv" and not start:
+        raise UsageError(f"{path.name!r} is empty.", hint="the first line of a CSV file names its columns")
     return found
 
 
@@ -117,15 +119,14 @@ def load_card(path: Path) -> DatasetCard:
         UsageError: not TOML, an unknown or missing key, or a schema that cannot be; the text says where.
     """
     try:
-        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), DatasetCard, strict=True)
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UsageError(f"there is no card {path.name!r}.", hint="stead data draft FILE > card.toml") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"the card {path.name!r} is not TOML: {error}.") from None
-    except msgspec.ValidationError as error:
-        raise UsageError(f"the card {path.name!r} cannot be used: {error}.", hint="docs/guides/questions.md") from None
+    except OSError as error:
+        raise UsageError(f"the card {path.name!r} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise UsageError(f"the card {path.name!r} is not UTF-8 text.") from None
+    return read_toml(text, DatasetCard, f"the card {path.name!r}")
 
 
 def schema_draft(path: Path, *, table: str = "") -> str:

@@ -226,7 +226,12 @@ class Log:
             if size > 1:  # after its first leaf alone, a node may have been stopped before it wrote the file
                 raise BadProof(f"{self._file.name} is missing beside a log of {size} leaves.", hint=_RESTORED) from None
             return 0
-        remembered = notes.open_checkpoint(text, self.origin, self._identity.key.public)
+        except (OSError, UnicodeDecodeError):
+            raise BadProof(f"{self._file.name} cannot be read.", hint=_RESTORED) from None
+        try:
+            remembered = notes.open_checkpoint(text, self.origin, self._identity.key.public)
+        except BadProof as error:
+            raise BadProof(f"{self._file.name} is no head of this node's log: {error.what}", hint=_RESTORED) from None
         if remembered.size > size:
             what = f"this store is older than it was: {size} leaves, and {remembered.size} have been signed."
             raise BadProof(what, hint=_RESTORED)

@@ -6,7 +6,6 @@ budgets are the ledger's.
 
 from __future__ import annotations
 
-import tomllib
 from typing import Annotated, Literal, final
 
 import msgspec
@@ -18,6 +17,7 @@ from stead.errors import UsageError
 from stead.node.services.accounts import Limits
 from stead.node.services.log import Log
 from stead.node.store import Store, tables
+from stead.node.toml import read_toml
 from stead.privacy.accounts import DEFAULT_ORDERS, Target
 
 Word = Literal["allow", "ask", "deny"]
@@ -200,8 +200,14 @@ class Policy:
             "whatever no rule names is denied",
             f"a plan has at most {ceilings.flops:g} operations, {ceilings.size_bytes} bytes, {ceilings.rounds} rounds",
             f"joint computations need {joining.least_sites} sites, and noise for {joining.least_colluders} colluders",
-            f"a new project may spend epsilon {budgets.project.epsilon:g} at delta {budgets.project.delta:g}",
-            f"a new scientist may spend epsilon {budgets.scientist.epsilon:g} at delta {budgets.scientist.delta:g}",
+            *(
+                f"a new {kind} may spend epsilon {budget.epsilon:g} at delta {budget.delta:g}"
+                for kind, budget in (
+                    ("population", budgets.population),
+                    ("project", budgets.project),
+                    ("scientist", budgets.scientist),
+                )
+            ),
         )
 
     def _too_expensive(self, facts: Facts) -> Decision | None:
@@ -251,15 +257,30 @@ class Policies:
         return Policy(DEFAULT_RULES if body is None else codec.decode(bytes(body), PolicyRules))
 
 
-def read_rules(text: str) -> PolicyRules:
+def read_rules(text: str, *, what: str = "the policy") -> PolicyRules:
     """A policy from its TOML text.
 
     Raises:
         UsageError: not TOML, or not a policy; names the place.
     """
-    try:
-        return msgspec.convert(tomllib.loads(text), PolicyRules)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"the policy is not TOML: {error}.") from None
-    except msgspec.ValidationError as error:
-        raise UsageError(f"the policy cannot be read: {error}.") from None
+    return read_toml(text, PolicyRules, what)
+
+
+def rules_text(rules: PolicyRules) -> str:
+    """A policy as TOML that ``read_rules`` takes back: all budgets and limits, and of a rule what it says."""
+    lines = ["# The first rule that fits decides; whatever no rule names is denied."]
+    if not rules.rules:
+        lines.append("rules = []")
+    for rule in rules.rules:
+        lines += ["", "[[rules]]", *_toml_lines(rule)]
+    for kind in ("population", "project", "scientist"):
+        lines += ["", f"[budgets.{kind}]", *_toml_lines(getattr(rules.budgets, kind))]
+    for part in ("ceilings", "joining"):
+        lines += ["", f"[{part}]", *_toml_lines(getattr(rules, part))]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_lines(struct: msgspec.Struct) -> list[str]:
+    """One line for each key. JSON's texts, numbers and lists are TOML's too; DEL alone may stand bare in JSON only."""
+    values = {key: msgspec.json.encode(value).decode() for key, value in msgspec.to_builtins(struct).items()}
+    return [f"{key} = {value}".replace("\x7f", "\\u007f") for key, value in values.items()]

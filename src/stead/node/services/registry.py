@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import tempfile
 import threading
 from pathlib import Path
 from typing import final
@@ -80,6 +81,17 @@ class Registry:
                 write.connection.execute(rows.update().where(rows.c.name == card.name).values(row))
             self._books.log.append(write, leaf)
         return report
+
+    def check(self, source: Path, card: DatasetCard, *, table: str = "") -> LoadReport:
+        """What ``add`` would say and refuse, with nothing kept.
+
+        Raises:
+            UsageError: as ``add``.
+        """
+        self._refuse_second_budget(card, self._fingerprint(source))
+        self._directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="check-", dir=self._directory) as directory:
+            return load(source, card, Path(directory), limits=self._limits, table=table)
 
     def cards(self) -> tuple[DatasetCard, ...]:
         """All public cards, by name."""

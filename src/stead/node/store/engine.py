@@ -185,7 +185,10 @@ def open_store(url: str | Path, *, busy_timeout_s: float = 30.0) -> Store:
         _bring_up_to_date(store)
     except exc.OperationalError as error:
         engine.dispose()
-        raise NodeError(f"the node's database cannot be opened ({type(error.orig).__name__}).") from None
+        raise NodeError(
+            f"the node's database cannot be opened ({type(error.orig).__name__}).",
+            hint="is the server up, and `store` in stead.toml right? is the disk full?",
+        ) from None
     except BaseException:
         engine.dispose()
         raise
@@ -248,7 +251,10 @@ def _use_write_ahead_log(engine: Engine, busy_timeout_s: float) -> None:
                 raw.close()
         except sqlite3.DatabaseError as error:
             if "locked" not in str(error) or time.monotonic() >= deadline:
-                raise NodeError("the node's database cannot be opened: it is not a database, or locked.") from None
+                raise NodeError(
+                    "the node's database cannot be opened: it is not a database, or locked.",
+                    hint="docs/guides/operator.md says what may be restored, and what may not",
+                ) from None
             time.sleep(0.01)
         else:
             if mode != "wal":
