@@ -105,7 +105,7 @@ class Site:
         return self._views
 
     def refresh_if_reachable(self) -> None:
-        """As ``refresh``, after something that has succeeded: a node that is gone since then takes nothing of it away."""
+        """As ``refresh``, after something has succeeded: a node that is gone since takes nothing of it away."""
         with contextlib.suppress(PartyError):
             self.refresh()
 
