@@ -64,3 +64,12 @@ def test_a_rule_that_discloses_of_one_site_alone_says_so(world):
     alone(world)  # the rule of this world does not name a number of sites
     words = world.books.policies.current().rules_in_words()
     assert [line for line in words if line.startswith("disclose") and "of this site alone too" in line]
+
+
+def test_an_approver_sees_the_sites_under_the_owners_names(tmp_path):
+    rules = gate_world.PolicyRules(rules=(Rule(outlet="join", decision="ask", reason="a person decides"),))
+    world = gate_world.new_world(tmp_path / "stead.db", tmp_path, rules=rules)
+    waiting = world.gate.join(ALICE, opening(cohort=cohort(university=NORTH, ministry=SOUTH)))
+    assert world.requests.show(waiting.request).sites == ("North Hospital", "north", "south")
+    assert world.requests.all()[0].sites == ("North Hospital", "north", "south")
+    world.close()

@@ -158,6 +158,18 @@ def test_a_result_that_was_changed_after_logging_is_refused(by_sex, node):
         by_sex.answer(within=0.2, why="Table 1")
 
 
+def test_a_result_that_was_charged_and_never_logged_is_refused(by_sex, node):
+    real = node.AskAnswer
+
+    def charge_only(message, sender):
+        reply = real(message, sender)
+        return type(reply)(reply.release, reply.body, node.receipt(reply.receipt.index - 1))
+
+    node.AskAnswer = charge_only
+    with pytest.raises(BadProof, match="no result"):
+        by_sex.answer(within=0.2, why="Table 1")
+
+
 def test_on_mock_rows_everything_is_free_and_marked(node, by_sex, heart):
     node.asked.clear()
     mock = by_sex.on_mock()

@@ -108,6 +108,7 @@ def show(request: str, node: Path, as_json: bool) -> None:
         ("Why", view.claim.why),
         ("Outlet", f"{facts.outlet}, {facts.sites} site{'s' if facts.sites > 1 else ''}, {facts.colluders} colluders"),
         *[("With", ", ".join(view.sites)) for _ in view.sites[:1]],
+        *[("With", ", ".join(view.sites)) for _ in view.sites[:1]],
         ("Costs", f"{price} · {facts.flops:,} operations · {facts.rounds} rounds"),
         *[
             ("Budget", f"{one.account}: {one.epsilon_spent:.3f} -> {two.epsilon_spent:.3f} of {one.epsilon_limit:g}")

@@ -6,6 +6,7 @@ keeps its plan for ever.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, final
 
 import msgspec
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 
 from stead.core.leaves import Decided
 from stead.errors import PolicyDenied, UsageError
+from stead.learn.header import Header
 from stead.node.services.books import Books
 from stead.node.services.releases import Claim, change, claim_of
 from stead.node.store import plain, tables
@@ -21,7 +23,11 @@ State = Literal["asked", "approved", "denied", "charged", "stored", "ended"]
 
 
 class RequestView(msgspec.Struct, frozen=True):
-    """A release as the owner sees it: what is asked, by whom, and where it stands. ``request`` is its short name."""
+    """A release as the owner sees it: what is asked, by whom, and where it stands.
+
+    ``request`` is its short name. ``sites`` are who takes part in a session, under the names that the owner gave their
+    keys, whatever the requester calls them; empty for an answer.
+    """
 
     request: str
     claim: Claim
@@ -32,6 +38,7 @@ class RequestView(msgspec.Struct, frozen=True):
     reason: str
     approvers: tuple[str, ...]
     made_at: float
+    sites: tuple[str, ...] = ()
 
 
 @final
@@ -99,20 +106,24 @@ class Requests:
 
     def _views(self, query: sa.Select[Any]) -> tuple[RequestView, ...]:
         names = {person.key: person.name for person in self._books.people.all()}
+        names[self._books.identity.public] = self._books.identity.name
         with self._books.store.read() as connection:
             rows = [plain(row) for row in connection.execute(query).mappings()]
-        return tuple(_view(row, names.get(bytes(row["requester"]), "")) for row in rows)
+        return tuple(_view(row, names) for row in rows)
 
 
-def _view(row: dict[str, Any], requester: str) -> RequestView:
+def _view(row: dict[str, Any], names: Mapping[bytes, str]) -> RequestView:
+    header = bytes(row["header"])
+    cohort = Header.from_bytes(header).cohort if header else ()
     return RequestView(
         request=row["request"] or "",
         claim=claim_of(row),
-        requester=requester,
+        requester=names.get(bytes(row["requester"]), ""),
         dataset=row["dataset"],
         plan_hash=bytes(row["plan_hash"]),
         state=row["state"],
         reason=row["reason"],
         approvers=row["approvers"],
         made_at=row["made_at"],
+        sites=tuple(names.get(key, "a key that nobody knows") for _, key in cohort),
     )
