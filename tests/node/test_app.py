@@ -2,9 +2,11 @@
 
 import asyncio
 import importlib
+import logging
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -28,9 +30,14 @@ def node(tmp_path):
     opened.close()
 
 
-def test_it_serves_until_it_is_stopped(node):
-    """A caller who is there before the loop runs waits, and an idle connection does not hold up the end."""
+@pytest.mark.parametrize("idle_s", [5, 0.05])
+def test_it_serves_until_it_is_stopped(node, idle_s, caplog):
+    """A caller who is there before the loop runs waits, and an idle connection does not hold up the end.
+
+    Nor one that the server has begun to close, to which the peer says nothing.
+    """
     server = Server(node)
+    server._server.config.timeout_keep_alive = idle_s
     connection = PinnedConnection(server.url, node.home.key.public.raw)
     early = []
     caller = threading.Thread(target=lambda: early.append(connection.get("/health")))
@@ -40,9 +47,13 @@ def test_it_serves_until_it_is_stopped(node):
     caller.join(30)
     assert b'"status":"ok"' in early[0]
     assert connection.get("/v1/log/checkpoint").startswith(b"stead.log/")
-    server.stop()
-    running.join(30)
+    time.sleep(0.1)
+    with caplog.at_level(logging.INFO):
+        server.stop()
+        running.join(30)
     assert not running.is_alive()
+    assert "Shutting down" in caplog.text
+    assert "graceful shutdown exceeded" not in caplog.text
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", server.port), timeout=5)
     connection.close()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stead.core.entropy import SeededEntropy, SystemEntropy
 from stead.errors import UsageError
-from stead.node.home import Home, Settings, default_path
+from stead.node.home import Home, Settings
 
 
 @pytest.fixture
@@ -112,13 +112,6 @@ def test_no_environment_makes_a_testing_node(path, monkeypatch):
     monkeypatch.setenv("STEAD_TESTING", "true")
     assert not Home.open(path).settings.testing
     assert "testing" not in (path / "stead.toml").read_text()
-
-
-def test_the_home_when_nobody_says(monkeypatch, tmp_path):
-    monkeypatch.delenv("STEAD_NODE", raising=False)
-    assert str(default_path()) == "stead-node"
-    monkeypatch.setenv("STEAD_NODE", str(tmp_path))
-    assert default_path() == tmp_path
 
 
 def test_a_home_prints_its_name_and_no_key(path):

@@ -105,6 +105,9 @@ class _Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type] # one of tw
 
     def shutdown(self) -> None:
         """The server stops: close when what runs is answered, and at once where nothing does."""
+        if self.transport.is_closing():  # since it was idle for long; closing it once more would lose hold of it
+            self.transport.abort()
+            return
         idle = self.cycle is None or self.cycle.response_complete
         super().shutdown()
         if idle:
