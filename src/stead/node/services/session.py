@@ -171,6 +171,7 @@ class Sessions:
             answer = session.repeated(message.frame)
             if answer is None:
                 answer = self._reply(session, message.frame)
+            self._note_rounds(session)
             return SessionFrame(release=message.release, frame=answer)
 
     def close(self, caller: bytes, message: CloseSession) -> SessionClosed:
@@ -215,15 +216,18 @@ class Sessions:
         if failed:
             self.end(session, outcome="aborted", reason="a fault of the node")
             raise fault(self._books.entropy, "session", failed)
-        self._note_rounds(session)
         return answer
 
     def _note_rounds(self, session: Session) -> None:
-        """Before a round leaves, the store knows that it has."""
+        """Before a round leaves, the store knows that it has; what another process has ended is ended here too."""
         columns = tables.sessions.c
-        noted = tables.sessions.update().where(columns.release == session.claim.release)
+        noted = tables.sessions.update().where(columns.release == session.claim.release, columns.state == "running")
         with self._books.store.write() as write:
-            write.connection.execute(noted.values(rounds=session.rounds_sent))
+            running = write.connection.execute(noted.values(rounds=session.rounds_sent)).rowcount
+        if not running:
+            self._open.pop(session.claim.release, None)
+            session.close()
+            raise BadMessage("there is no open session of this release.")
 
     def _record_end(self, release: bytes, *, rounds: int, outcome: str, reason: str) -> None:
         columns = tables.sessions.c
