@@ -82,7 +82,7 @@ def test_the_parties_of_a_seed_share_no_randomness():
     with filled(seed=1) as network:
         taken = [network._entropy, *(node.books.entropy for node in network.nodes.values())]
         assert all(isinstance(one, SeededEntropy) for one in taken)
-        assert len({one.take(32) for one in taken}) == len(taken)
+        assert len({id(one) for one in taken}) == len({one.take(32) for one in taken}) == len(taken)
 
 
 def test_each_log_says_testing_in_its_first_leaf():
