@@ -218,7 +218,9 @@ class PersonGradients:
         schedule, ends = self._schedule(lane)
         sums = np.zeros((self.lanes, self._map.length))
         for rows, ending in zip(schedule, ends, strict=True):
-            sums += self._map.batch(weights, self._examples, rows)
+            batch = self._map.batch(weights, self._examples, rows)
+            with np.errstate(all="ignore"):  # a warning would say what some row holds
+                sums += batch
             if ending.any():
                 yield sums[ending]
                 sums[ending] = 0.0
