@@ -25,6 +25,7 @@ from stead.node.assembly import Node
 from stead.node.console.pages import pages
 
 _DRAIN_S = 5
+_TEND_EACH_S = 60
 _BACKLOG = 512
 _FAREWELL_S = 0.25
 
@@ -39,7 +40,11 @@ def make_app(node: Node) -> Litestar:
     @contextlib.asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         node.start()
-        yield
+        tending = asyncio.create_task(_tend(node))
+        try:
+            yield
+        finally:
+            tending.cancel()
 
     return Litestar(
         [*routes(node.books, node.reception), *pages(node.books)],
@@ -54,6 +59,13 @@ def make_app(node: Node) -> Litestar:
         ),
         request_max_body_size=MOST_BODY_BYTES,
     )
+
+
+async def _tend(node: Node) -> None:
+    """What a node does by itself while it serves."""
+    while True:
+        await asyncio.sleep(_TEND_EACH_S)
+        await asyncio.to_thread(node.sessions.end_idle)
 
 
 @final

@@ -26,6 +26,7 @@ from stead.core.receipts import verify_receipt
 from stead.errors import BadMessage, BadSignature, NodeError, PolicyDenied, UsageError
 from stead.learn.header import Header
 from stead.node.services.policy import DEFAULT_RULES, PolicyRules, Rule
+from stead.node.services.session import IDLE_S
 
 ROUND = b"round"
 
@@ -329,3 +330,32 @@ def test_an_asked_disclosure_names_who_approved(world):
     world.requests.approve(world.gate.disclose(ALICE, request).request, "Dr. B")
     world.gate.disclose(ALICE, request)
     assert world.leaves(Charged)[0][1].approvers == ("Dr. B",)
+
+
+def test_a_silent_coordinator_loses_its_session_and_the_charge_stays(world):
+    release = release_id()
+    world.gate.join(ALICE, opening(release))
+    send(world, release, b"roster")
+    world.books.log._clock.time += IDLE_S
+    assert world.sessions.end_idle() == 0
+    send(world, release, ROUND)  # heard again
+    world.books.log._clock.time += IDLE_S
+    assert world.sessions.end_idle() == 0
+    world.books.log._clock.time += 1
+    assert world.sessions.end_idle() == 1
+    assert Echo.made.closed
+    assert ended(world) == [("aborted", 1, f"its coordinator was silent for {IDLE_S:g} s")]
+    assert len(world.leaves(Charged)) == 1
+    with pytest.raises(BadMessage):
+        send(world, release, ROUND)
+    assert world.sessions.end_idle() == 0
+
+
+def test_a_session_at_work_is_not_idle(world):
+    release = release_id()
+    world.gate.join(ALICE, opening(release))
+    world.books.log._clock.time += IDLE_S + 1
+    session = world.sessions._open[release]
+    with session.lock:
+        assert world.sessions.end_idle() == 0
+    assert world.sessions.end_idle() == 1

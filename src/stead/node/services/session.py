@@ -7,7 +7,7 @@ many rounds have left and how it ended. Its charge was committed before its firs
 from __future__ import annotations
 
 import threading
-from typing import Protocol, final
+from typing import Final, Protocol, final
 
 import sqlalchemy as sa
 
@@ -23,6 +23,8 @@ from stead.node.store import tables
 
 _ENVELOPE_BYTES = 4096  # what a frame may hold besides its vector: tag, header hash, number, a signed key
 _MOST_REASON = 200
+IDLE_S: Final = 3600.0
+"""After so many seconds without a frame a session is ended."""
 
 
 class Participant(Protocol):
@@ -65,6 +67,7 @@ class Session:
     def __init__(self, claim: Claim, header: Header, participant: Participant, *, charged_leaf: int) -> None:
         self.claim = claim
         self.charged_leaf = charged_leaf
+        self.heard_at = 0.0
         self.lock = threading.Lock()
         self.first = participant.hello()
         self._header = header
@@ -156,7 +159,24 @@ class Sessions:
 
     def add(self, session: Session) -> None:
         """Take frames for this session from now on."""
+        session.heard_at = self._books.log.now()
         self._open[session.claim.release] = session
+
+    def end_idle(self) -> int:
+        """End the sessions whose coordinator has not been heard for ``IDLE_S``, and forget their keys and examples.
+
+        Returns:
+            How many there were. One that is at work on a frame just now is none of them.
+        """
+        now, ended = self._books.log.now(), 0
+        for session in list(self._open.values()):
+            if now - session.heard_at > IDLE_S and session.lock.acquire(blocking=False):
+                try:
+                    self.end(session, outcome="aborted", reason=f"its coordinator was silent for {IDLE_S:g} s")
+                    ended += 1
+                finally:
+                    session.lock.release()
+        return ended
 
     def frame(self, caller: bytes, message: SessionFrame) -> SessionFrame:
         """Answer the next frame; the same frame again gets the same answer.
@@ -172,6 +192,7 @@ class Sessions:
             if answer is None:
                 answer = self._reply(session, message.frame)
             self._note_rounds(session)
+            session.heard_at = self._books.log.now()
             return SessionFrame(release=message.release, frame=answer)
 
     def close(self, caller: bytes, message: CloseSession) -> SessionClosed:
