@@ -21,7 +21,9 @@ Examples:
 @click.option("--host", "hosts", multiple=True, help="A name or address under which others reach it; repeatable.")
 @click.option("--bind", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8440, show_default=True, help="The port to listen on.")
-@click.option("--store", default="", help="A PostgreSQL URL instead of the SQLite file in the directory.")
+@click.option(
+    "--store", default="", envvar="STEAD_STORE", help="A PostgreSQL URL instead of the SQLite file in the directory."
+)
 def command(directory: Path, name: str, hosts: tuple[str, ...], bind: str, port: int, store: str) -> None:
     """Make a node: its directory, key, store and log."""
     from stead.core.entropy import SystemEntropy

@@ -12,9 +12,11 @@ from stead.cli.style import emit_json, emit_table, json_option, say
 from stead.errors import UsageError
 
 if TYPE_CHECKING:
+    from stead.node.assembly import Node
     from stead.node.services.requests import RequestView
 
 _LEAST_HASH = 8
+_LEAST_RELEASE = 6
 
 
 @click.group(
@@ -79,7 +81,7 @@ def show(request: str, node: Path, as_json: bool) -> None:
     from stead.plans.plan import decode_plan, describe
 
     with opened(node) as home:
-        view = home.requests.show(request)
+        view = _named(home, request)
         appraisal = home.appraiser.appraise(view.claim)
         words = describe(decode_plan(view.claim.plan), appraisal.card.schema)
         before, after = home.books.ledger.quote(appraisal.bill)
@@ -104,10 +106,10 @@ def show(request: str, node: Path, as_json: bool) -> None:
         "no differential privacy: epsilon is infinite" if facts.outlet == "disclose" else f"epsilon {facts.epsilon:.3f}"
     )
     pairs = [
+        ("Request", f"{view.request or '-'}, for its requester r-{view.claim.release.hex()[:_LEAST_RELEASE]}"),
         ("Who", f"{view.requester}, project {view.claim.project}, {when(view.made_at)}"),
         ("Why", view.claim.why),
         ("Outlet", f"{facts.outlet}, {facts.sites} site{'s' if facts.sites > 1 else ''}, {facts.colluders} colluders"),
-        *[("With", ", ".join(view.sites)) for _ in view.sites[:1]],
         *[("With", ", ".join(view.sites)) for _ in view.sites[:1]],
         ("Costs", f"{price} · {facts.flops:,} operations · {facts.rounds} rounds"),
         *[
@@ -146,14 +148,14 @@ def approve(request: str, approver: str, reason: str, plan: str, node: Path) -> 
     The word is for the plan that was shown: a request keeps its plan for ever, and a changed question is a new one.
     """
     with opened(node) as home:
-        view = home.requests.show(request)
+        view = _named(home, request)
         hashed = view.plan_hash.hex()
         if plan and (len(plan) < _LEAST_HASH or not hashed.startswith(plan.lower())):
             raise UsageError(
                 f"the plan of request {request} has the hash {hashed}.",
                 hint=f"read it again: stead requests show {request}",
             )
-        home.requests.approve(request, approver, reason=reason)
+        home.requests.approve(view.request, approver, reason=reason)
     say(f"approved {request} as {approver}: plan {hashed[:16]} of {view.requester or 'a key that nobody knows'}")
 
 
@@ -170,8 +172,19 @@ Examples:
 def deny(request: str, approver: str, reason: str, node: Path) -> None:
     """Deny REQUEST, for ever, with a reason."""
     with opened(node) as home:
-        home.requests.deny(request, approver, reason=reason)
+        view = _named(home, request)
+        home.requests.deny(view.request, approver, reason=reason)
     say(f"denied {request} as {approver}")
+
+
+def _named(home: Node, name: str) -> RequestView:
+    """A request by the node's name for it, or by its requester's (``r-`` and the start of the release id)."""
+    start = name.removeprefix("r-")
+    if name != start and len(start) >= _LEAST_RELEASE:
+        found = [each for each in home.requests.all(None) if each.claim.release.hex().startswith(start)]
+        if len(found) == 1:
+            return found[0]
+    return home.requests.show(name)
 
 
 def _plain(view: RequestView) -> dict[str, object]:
