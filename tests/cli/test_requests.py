@@ -52,6 +52,11 @@ def test_listed_and_shown_without_a_result(run, asked):
     plan = json.loads(run("requests", "show", asked, "--json").out)
     assert plan["plan_hash"] in shown.out
     assert plan["accounts_after"][0]["epsilon_spent"] > plan["accounts"][0]["epsilon_spent"] == 0
+    assert [each["account"] for each in plan["accounts"]] == [
+        "population/north patients",
+        "project/risk-2026@north patients",
+        "scientist/ada@north patients",
+    ]
     assert f"next: stead requests approve {asked} --plan {plan['plan_hash'][:8]}" in shown.err
 
 

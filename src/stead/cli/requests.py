@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stead.cli.owner import login_name, next_step, node_option, opened, when
+from stead.cli.owner import count, login_name, next_step, node_option, opened, when
 from stead.cli.style import emit_json, emit_table, json_option, say
 from stead.errors import UsageError
 
@@ -84,7 +84,7 @@ def show(request: str, node: Path, as_json: bool) -> None:
         view = _named(home, request)
         appraisal = home.appraiser.appraise(view.claim)
         words = describe(decode_plan(view.claim.plan), appraisal.card.schema)
-        before, after = home.books.ledger.quote(appraisal.bill)
+        before, after = home.books.ledger.quote(appraisal.bill, owner=True)
     facts = appraisal.facts
     if as_json:
         emit_json(
@@ -111,7 +111,7 @@ def show(request: str, node: Path, as_json: bool) -> None:
         ("Why", view.claim.why),
         ("Outlet", f"{facts.outlet}, {facts.sites} site{'s' if facts.sites > 1 else ''}, {facts.colluders} colluders"),
         *[("With", ", ".join(view.sites)) for _ in view.sites[:1]],
-        ("Costs", f"{price} · {facts.flops:,} operations · {facts.rounds} rounds"),
+        ("Costs", f"{price} · {facts.flops:,} operations · {count(facts.rounds, 'round')}"),
         *[
             ("Budget", f"{one.account}: {one.epsilon_spent:.3f} -> {two.epsilon_spent:.3f} of {one.epsilon_limit:g}")
             for one, two in zip(before, after, strict=True)

@@ -117,13 +117,17 @@ class Ledger:
             for account, row in paid.items()
         )
 
-    def quote(self, bill: Bill) -> tuple[tuple[AccountView, ...], tuple[AccountView, ...]]:
-        """The caller's own accounts before and after the bill would be paid (though it might not be)."""
+    def quote(self, bill: Bill, *, owner: bool = False) -> tuple[tuple[AccountView, ...], tuple[AccountView, ...]]:
+        """The caller's own accounts before and after the bill would be paid (though it might not be).
+
+        With ``owner`` the population's too: for the owner's eyes, since others spend from it.
+        """
+        ids = bill.accounts.ids if owner else bill.accounts.own
         with self._store.read() as connection:
             rows = self._rows(connection, bill)
-        before = tuple(view(rows[account]) for account in bill.accounts.own)
+        before = tuple(view(rows[account]) for account in ids)
         after = []
-        for account in bill.accounts.own:
+        for account in ids:
             row = dict(rows[account])
             if bill.event is None:
                 row["disclosures"] += 1
