@@ -51,3 +51,13 @@ def test_a_terminal_shows_names_as_they_are(monkeypatch):
 def test_ragged_rows_are_a_fault(capsys):
     with pytest.raises(ValueError, match="zip"):
         emit_table(("a", "b"), [("only one",)])
+
+
+@pytest.mark.parametrize(("no_color", "escapes"), [("1", False), ("", True)])
+def test_no_color_means_no_escape_codes_at_all(monkeypatch, no_color, escapes):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    emit_table(("name",), [("north",)])
+    assert ("\x1b" in terminal.getvalue()) is escapes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -46,4 +47,6 @@ def emit_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, title: s
     for row in rows:
         # Texts, not markup: a dataset called "[red]" prints as it is called.
         table.add_row(*(Text(cell) for cell in row))
-    Console(file=sys.stdout).print(table)
+    # Without a colour system rich writes no escape codes at all; its own reading of NO_COLOR keeps bold.
+    plain = bool(os.environ.get("NO_COLOR"))
+    Console(file=sys.stdout, color_system=None if plain else "auto").print(table)
