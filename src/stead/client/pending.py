@@ -101,7 +101,14 @@ class Pending:
             else record.status
         )
         following = ".wait() or .refresh()" if record.status in ("sent", "waiting") else ".refresh() fetches it again"
-        return [("Status", waiting), ("Reason", record.reason), ("Why", record.why), ("Next", following)]
+        asked = f"{record.request}, as the owner calls it" if record.request else ""
+        return [
+            ("Status", waiting),
+            ("Request", asked),
+            ("Reason", record.reason),
+            ("Why", record.why),
+            ("Next", following),
+        ]
 
 
 def send(site: Site, record: Record) -> Answer | Pending:
