@@ -18,7 +18,7 @@ rules = st.builds(
     reason=texts,
     dataset=texts,
     project=texts,
-    epsilon=st.none() | st.floats(1e-9, 1e9),
+    epsilon=st.none() | st.floats(0.3, 1e9),
     sites=st.integers(1, 9),
     approvers=st.lists(texts, max_size=3).map(tuple),
 )
@@ -44,9 +44,9 @@ def test_policies_in_use_come_back(policy):
 
 def test_what_is_shown_can_be_edited_and_set(run, made):
     text = run("policy", "show", "--toml").out
-    (made / "policy.toml").write_text(text.replace("epsilon = 0.1\n", "epsilon = 0.25\n"))
+    (made / "policy.toml").write_text(text.replace("epsilon = 0.3\n", "epsilon = 0.25\n"))
     run("policy", "set", "policy.toml", "--dry-run")
-    assert "epsilon 0.1 or less" in run("policy", "show").out
+    assert "epsilon 0.3 or less" in run("policy", "show").out
     assert "in force from now on" in run("policy", "set", "policy.toml").err
     assert "epsilon 0.25 or less" in run("policy", "show").out
     assert json.loads(run("policy", "show", "--json").out)["rules"][0]["epsilon"] == 0.25

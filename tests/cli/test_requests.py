@@ -47,7 +47,7 @@ def test_listed_and_shown_without_a_result(run, asked):
     )
     assert asked in run("requests", "ls").out
     shown = run("requests", "show", asked)
-    for text in ("ada, project risk-2026", "Table 1", "epsilon", "above epsilon 0.1 a person decides", "age"):
+    for text in ("ada, project risk-2026", "Table 1", "epsilon", "above epsilon 0.3 a person decides", "age"):
         assert text in shown.out
     plan = json.loads(run("requests", "show", asked, "--json").out)
     assert plan["plan_hash"] in shown.out
@@ -90,7 +90,7 @@ def test_a_word_is_given_once(run, asked):
 def test_only_whom_the_policy_names(run, made, north):
     text = run("policy", "show", "--toml").out
     text = text.replace(
-        'reason = "above epsilon 0.1 a person decides"\n', 'reason = "grace decides"\napprovers = ["grace"]\n'
+        'reason = "above epsilon 0.3 a person decides"\n', 'reason = "grace decides"\napprovers = ["grace"]\n'
     )
     (made / "policy.toml").write_text(text)
     run("policy", "set", "policy.toml")

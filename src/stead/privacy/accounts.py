@@ -111,6 +111,15 @@ def epsilon_spent(target: Target, spent: Sequence[int]) -> float:
     )
 
 
+def least_price(target: Target) -> float:
+    """The epsilon that the smallest possible charge of a fresh account comes to, at the target's delta.
+
+    The conversion from a divergence has a floor at each order: the first charge shows at least this much, however
+    small it is, and later ones add what they are.
+    """
+    return epsilon_spent(target, (1,) * len(target.orders))
+
+
 def _units(event: PrivacyEvent, order: int) -> int:
     match event:
         case Repeated(inner, times):

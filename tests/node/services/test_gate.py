@@ -230,9 +230,8 @@ def test_a_spent_population_does_not_tell_what_others_spent(store_url, tmp_path)
 
 def test_the_default_policy_allows_small_questions_only(store_url, tmp_path):
     world = new_world(store_url, tmp_path, rules=None)
-    world.books.accounts.set_target("population/heart patients", Budget(epsilon=4.0, orders=(400,)).target)
     assert isinstance(world.gate.answer(ALICE, ask(sigma=1000.0)), Released)
-    assert isinstance(world.gate.answer(ALICE, ask(sigma=30.0)), Waiting)
+    assert isinstance(world.gate.answer(ALICE, ask(sigma=10.0)), Waiting)
     assert [rule.decision for rule in DEFAULT_RULES.rules] == ["allow", "ask", "ask", "deny"]
     world.close()
 

@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import pytest
 from gate_world import ALICE, FREE, ask, new_world
 from hypothesis import given
@@ -22,6 +23,7 @@ from stead.node.services.policy import (
     Rule,
     read_rules,
 )
+from stead.privacy.accounts import least_price
 
 TEXT = """
 [[rules]]
@@ -62,8 +64,8 @@ def facts(**changes):
     ("changes", "word"),
     [
         ({}, "allow"),
-        ({"epsilon": 0.1}, "allow"),
-        ({"epsilon": 0.1000001}, "ask"),
+        ({"epsilon": 0.3}, "allow"),
+        ({"epsilon": 0.3000001}, "ask"),
         ({"outlet": "join"}, "ask"),
         ({"outlet": "join", "sites": 2}, "deny"),
         ({"outlet": "join", "colluders": 0}, "deny"),
@@ -125,7 +127,7 @@ rule = st.builds(
     dataset=st.sampled_from(["*", "heart", "liver"]),
     project=st.sampled_from(["*", "risk", "other"]),
     plan=st.sampled_from(["*", "query", "training"]),
-    epsilon=st.none() | st.floats(0.01, 10),
+    epsilon=st.none() | st.floats(0.3, 10),
 )
 fact = st.builds(
     facts,
@@ -158,7 +160,7 @@ def test_a_policy_survives_its_bytes(rules):
 
 def test_rules_in_words_say_all_that_is_decided():
     words = "\n".join(Policy(DEFAULT_RULES).rules_in_words())
-    for part in ("epsilon 0.1 or less", "waits for a person", "is denied", "3 sites", "10000 rounds", "epsilon 2"):
+    for part in ("epsilon 0.3 or less", "waits for a person", "is denied", "3 sites", "10000 rounds", "epsilon 2"):
         assert part in words
 
 
@@ -175,3 +177,18 @@ def test_a_policy_in_force_is_logged_and_the_last_one_counts(store_url, tmp_path
     hashes = [leaf.policy_hash for _, leaf in world.leaves(PolicySet)]
     assert hashes == [codec.digest("stead.policy", codec.encode(rules)) for rules in (FREE, closed)]
     world.close()
+
+
+def test_a_rule_that_can_fit_no_plan_is_refused():
+    """Order 24 at delta 1e-6: log(23/24) + (log(1e6) - log(24)) / 23 = 0.4199 is the floor of the conversion."""
+    budgets = Budgets(population=Budget(epsilon=4.0, orders=(24,)))
+    rule = Rule(outlet="answer", decision="allow", epsilon=0.41, reason="small")
+    with pytest.raises(UsageError, match=r"can fit none: .* costs 0\.420 at least") as caught:
+        PolicyRules(rules=(rule,), budgets=budgets)
+    assert "epsilon = 0.45" in caught.value.hint
+    PolicyRules(rules=(msgspec.structs.replace(rule, epsilon=0.45),), budgets=budgets)
+
+
+def test_every_default_rule_can_fit_something():
+    least = least_price(DEFAULT_RULES.budgets.population.target)
+    assert all(rule.epsilon is None or rule.epsilon > least for rule in DEFAULT_RULES.rules)

@@ -6,6 +6,7 @@ budgets are the ledger's.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, final
 
 import msgspec
@@ -18,7 +19,7 @@ from stead.node.services.accounts import Limits
 from stead.node.services.log import Log
 from stead.node.store import Store, tables
 from stead.node.toml import read_toml
-from stead.privacy.accounts import DEFAULT_ORDERS, Target
+from stead.privacy.accounts import DEFAULT_ORDERS, Target, least_price
 
 Word = Literal["allow", "ask", "deny"]
 PlanKind = Literal["query", "training", "program"]
@@ -136,11 +137,22 @@ class PolicyRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ceilings: Ceilings = Ceilings()
     joining: Joining = Joining()
 
+    def __post_init__(self) -> None:
+        target = self.budgets.population.target
+        least = least_price(target)
+        for rule in self.rules:
+            if rule.epsilon is not None and rule.epsilon < least:
+                raise UsageError(
+                    f"the rule for plans of epsilon {rule.epsilon:g} or less can fit none: at delta {target.delta:g} "
+                    f"and orders {', '.join(map(str, target.orders))} a plan by itself costs {least:.3f} at least.",
+                    hint=f"epsilon = {math.ceil(least * 20) / 20:g}, or larger orders for the population's budget",
+                )
+
 
 DEFAULT_RULES = PolicyRules(
     rules=(
-        Rule(outlet="answer", decision="allow", epsilon=0.1, reason="small questions need nobody's time"),
-        Rule(outlet="answer", decision="ask", reason="above epsilon 0.1 a person decides"),
+        Rule(outlet="answer", decision="allow", epsilon=0.3, reason="small questions need nobody's time"),
+        Rule(outlet="answer", decision="ask", reason="above epsilon 0.3 a person decides"),
         Rule(outlet="join", decision="ask", reason="a person decides with whom this node computes"),
         Rule(outlet="disclose", decision="deny", reason="nothing leaves here without differential privacy"),
     )
