@@ -1,0 +1,1 @@
+"""No secrecy: the meaning of the verbs, and the oracle of the other protocols."""
