@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+if TYPE_CHECKING:
+    from typing import Any
 
-class Buffer(Protocol):
-    """Contiguous bytes: ``bytes``, ``bytearray``, ``memoryview``, or a C-contiguous NumPy array of numbers.
+    from numpy.typing import NDArray
 
-    An array goes as it lies in memory, and is not copied on the way to the wire.
-
-    References: PEP 688.
-    """
-
-    def __buffer__(self, flags: int, /) -> memoryview:
-        """What ``memoryview(buffer)`` calls, from Python 3.12 on; in 3.11 it is known to type checkers only."""
-        ...
+Buffer: TypeAlias = "bytes | bytearray | memoryview | NDArray[Any]"
+"""Contiguous bytes; a C-contiguous array of numbers goes as it lies in memory, not copied on the way to the wire."""
 
 
 class Channel(Protocol):
@@ -80,13 +75,13 @@ class PartyChannel(Protocol):
     message of another length is an error that names its sender. Empty messages (0 bytes) are messages too.
 
     A channel is used by one thread at a time. Once a call has raised, the channel is closed and has told the peers
-    why; they raise an error that names the same culprit. Nothing waits longer than the channel's ``timeout_s`` without
-    a byte.
+    why; they raise an error that names the same culprit. No call waits for longer than the channel's ``timeout_s`` for a
+    silent peer, and there is a bound on a round as a whole.
 
     Errors: ``PartyUnreachable`` (a peer is gone or refuses), ``PartyTimedOut`` (silent for too long),
-    ``CheaterDetected`` (a message of another size than the round has), ``BadMessage`` (bytes that are no frame),
-    ``BadSignature`` (a frame that its sender did not make, or at another place in the order), ``KeyChanged`` (another
-    key than the known one), ``VersionMismatch``; ``UsageError`` for a peer that is none.
+    ``CheaterDetected`` (a message of another size than the round has), ``BadMessage`` (bytes that are no frame, that
+    the peer did not make, or made for another place in the order), ``KeyChanged`` (another key than the known one),
+    ``VersionMismatch``; ``UsageError`` for a peer that is none, before anything is sent.
     """
 
     @property
