@@ -75,7 +75,7 @@ class PartyChannel(Protocol):
     message of another length is an error that names its sender. Empty messages (0 bytes) are messages too.
 
     A channel is used by one thread at a time. Once a call has raised, the channel is closed and has told the peers
-    why; they raise an error that names the same culprit. No call waits for longer than the channel's ``timeout_s`` for a
+    why; they raise an error that names the same culprit. No call waits longer than the channel's ``timeout_s`` for a
     silent peer, and there is a bound on a round as a whole.
 
     Errors: ``PartyUnreachable`` (a peer is gone or refuses), ``PartyTimedOut`` (silent for too long),
