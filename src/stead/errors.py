@@ -58,8 +58,11 @@ class UsageError(SteadError):
     exit_code = 2
 
 
-class UnknownColumn(UsageError):
-    """A column is named that the owner has not declared."""
+class UnknownColumn(UsageError, AttributeError):
+    """A column is named that the owner has not declared.
+
+    Columns are attributes of a dataset, so it is an ``AttributeError`` too: ``hasattr(heart, "age")`` works.
+    """
 
 
 class UnboundedContribution(UsageError):

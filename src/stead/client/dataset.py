@@ -6,7 +6,7 @@ import html
 
 from stead.client import render
 from stead.client.expressions import Aggregation, ColumnExpression, column_text
-from stead.client.frame import RemoteFrame
+from stead.client.frame import RemoteFrame, column_or_verb
 from stead.client.mock import MockRows, mock_of
 from stead.client.preview import budget_text, tightest_account
 from stead.client.question import MOCK_ROWS, Question, Source
@@ -96,10 +96,10 @@ class RemoteDataset:
     def __getattr__(self, name: str) -> ColumnExpression:
         if name.startswith("_"):
             raise AttributeError(name)
-        return self.frame[name]
+        return self.frame[column_or_verb(self.schema, name, dir(type(self)))]
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *(c.name for c in self.schema.columns if c.name.isidentifier())]
+        return sorted({*super().__dir__(), *(c.name for c in self.schema.columns if c.name.isidentifier())})
 
     def __repr__(self) -> str:
         return render.facts(_title(self), _pairs(self))

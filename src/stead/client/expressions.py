@@ -19,6 +19,7 @@ from stead.client.mock import MockRows
 from stead.client.pending import Pending
 from stead.client.preview import Preview
 from stead.client.question import Question, Source
+from stead.client.values import plain_number, several
 from stead.core.schema import Column
 from stead.errors import UsageError
 from stead.plans.query import (
@@ -66,13 +67,13 @@ class Condition:
 
     predicate: Predicate
 
-    def __and__(self, other: Condition) -> Condition:
+    def __and__(self, other: object) -> Condition:
         """Both hold."""
-        return Condition(And(_parts(self, And) + _parts(_condition(other), And)))
+        return Condition(And(_parts(self, And) + _parts(as_condition(other), And)))
 
-    def __or__(self, other: Condition) -> Condition:
+    def __or__(self, other: object) -> Condition:
         """One of them holds, or both."""
-        return Condition(Or(_parts(self, Or) + _parts(_condition(other), Or)))
+        return Condition(Or(_parts(self, Or) + _parts(as_condition(other), Or)))
 
     def __invert__(self) -> Condition:
         """It does not hold; a comparison with NULL is false, so its negation is true."""
@@ -102,33 +103,51 @@ class ColumnExpression:
         return self.declared.name
 
     def __eq__(self, value: object) -> Condition:  # type: ignore[override]
-        return self._compare("==", value)
+        return _compare(self, "==", value)
 
     def __ne__(self, value: object) -> Condition:  # type: ignore[override]
-        return self._compare("!=", value)
+        return _compare(self, "!=", value)
 
     def __lt__(self, value: object) -> Condition:
-        return self._compare("<", value)
+        return _compare(self, "<", value)
 
     def __le__(self, value: object) -> Condition:
-        return self._compare("<=", value)
+        return _compare(self, "<=", value)
 
     def __gt__(self, value: object) -> Condition:
-        return self._compare(">", value)
+        return _compare(self, ">", value)
 
     def __ge__(self, value: object) -> Condition:
-        return self._compare(">=", value)
+        return _compare(self, ">=", value)
 
     def __hash__(self) -> int:
         return hash(("column", self.name))
 
     def __invert__(self) -> Condition:
         """``~heart.disease``: the boolean column is false."""
-        return self._compare("==", value=False)
+        as_condition(self)
+        return _compare(self, "==", value=False)
+
+    def __and__(self, other: object) -> Condition:
+        """Boolean columns join like conditions: ``heart.smoker & (heart.age > 40)``."""
+        return as_condition(self) & other
+
+    def __or__(self, other: object) -> Condition:
+        """Boolean columns join like conditions."""
+        return as_condition(self) | other
+
+    def __rand__(self, other: object) -> Condition:
+        """Refused: ``heart.age > 40 & heart.smoker`` without parentheses comes here."""
+        return as_condition(other) & self
+
+    def __ror__(self, other: object) -> Condition:
+        """Refused, as ``__rand__``."""
+        return as_condition(other) | self
 
     def is_in(self, values: Iterable[Constant]) -> Condition:
         """The value is one of ``values``; NULL is in nothing."""
-        return Condition(IsIn(self.name, tuple(self._constant(value) for value in values)))
+        listed = several(values, "what is_in looks in", f"for example heart.{self.name}.is_in([{values!r}])")
+        return Condition(IsIn(self.name, tuple(_constant(self.declared, value) for value in listed)))
 
     def is_null(self) -> Condition:
         """The value is missing (NULL or NaN)."""
@@ -140,11 +159,11 @@ class ColumnExpression:
 
     def sum(self) -> Aggregation:
         """The sum of the values; NULL counts as nothing."""
-        return Aggregation(self.frame, "sum", self._numeric("sum"))
+        return Aggregation(self.frame, "sum", _numeric(self.declared, "sum"))
 
     def mean(self) -> Aggregation:
         """The mean of the values that are there."""
-        return Aggregation(self.frame, "mean", self._numeric("mean"))
+        return Aggregation(self.frame, "mean", _numeric(self.declared, "mean"))
 
     def histogram(self, edges: Sequence[float] = ()) -> Aggregation:
         """Counts by cell.
@@ -153,9 +172,12 @@ class ColumnExpression:
             edges: ascending cell borders in the column's unit; cells are left-closed, the last one closed on both
                 sides. Left out for a category column, whose cells are its categories.
         """
-        if self.declared.kind == "category" and len(edges):
+        if self.declared.kind == "text":
+            raise UsageError(f"column {self.name!r} is text, which can be neither asked about nor trained on.")
+        borders = several(edges, "a histogram's edges", f"for example {self.name}.histogram([20, 40, 60])")
+        if self.declared.kind == "category" and borders:
             raise UsageError(f"column {self.name!r} holds categories: its histogram takes no edges.")
-        if self.declared.kind in ("integer", "real") and len(edges) < 2:
+        if self.declared.kind in ("integer", "real") and len(borders) < 2:
             bounds = self.declared.bounds
             hint = (
                 f"for example {self.name}.histogram([{bounds.low:g}, {bounds.middle:g}, {bounds.high:g}])"
@@ -163,49 +185,52 @@ class ColumnExpression:
                 else ""
             )
             raise UsageError(f"a histogram of the numeric column {self.name!r} needs at least two edges.", hint=hint)
-        return Aggregation(self.frame, "histogram", self.name, tuple(float(edge) for edge in edges))
+        return Aggregation(self.frame, "histogram", self.name, tuple(plain_number(edge, "an edge") for edge in borders))
 
     def __repr__(self) -> str:
         return f"{self.name} {column_text(self.declared)}"
 
-    def _compare(self, op: Comparison, value: object) -> Condition:
-        if isinstance(value, ColumnExpression):
-            raise UsageError(
-                f"{self.name!r} is compared to the column {value.name!r}: a column compares to a constant only.",
-                hint=f"for example heart.{self.name} {op} 40",
-            )
-        if self.declared.kind in ("category", "boolean") and op not in ("==", "!="):
-            raise UsageError(f"column {self.name!r} is {self.declared.kind}: it has no order to compare by {op}.")
-        return Condition(Compare(self.name, op, self._constant(value)))
 
-    def _constant(self, value: object) -> Constant:
-        kind = self.declared.kind
-        plain = value.item() if isinstance(value, np.generic) else value
-        if kind == "text":
-            raise UsageError(f"column {self.name!r} is text, which can be neither asked about nor trained on.")
-        if kind in ("integer", "real"):
-            if isinstance(plain, bool) or not isinstance(plain, int | float) or not math.isfinite(plain):
-                raise UsageError(f"column {self.name!r} is {kind}: compare it to a finite number, not {plain!r}.")
-            return plain
-        if kind == "boolean":
-            if not isinstance(plain, bool):
-                raise UsageError(f"column {self.name!r} is boolean: compare it to True or False, not {plain!r}.")
-            return plain
-        if not isinstance(plain, str) or plain not in self.declared.categories:
-            near = difflib.get_close_matches(str(plain), self.declared.categories, n=1, cutoff=0.4)
-            first = str(plain)[:1].lower()
-            near = near or [c for c in self.declared.categories if first and c.lower().startswith(first)][:1]
-            hint = f'did you mean "{near[0]}"?' if near else "categories: " + ", ".join(self.declared.categories)
-            raise UsageError(f"column {self.name!r} has no category {plain!r}.", hint=hint)
+def _compare(column: ColumnExpression, op: Comparison, value: object) -> Condition:
+    if isinstance(value, ColumnExpression):
+        raise UsageError(
+            f"{column.name!r} is compared to the column {value.name!r}: a column compares to a constant only.",
+            hint=f"for example heart.{column.name} {op} 40",
+        )
+    if column.declared.kind in ("category", "boolean") and op not in ("==", "!="):
+        raise UsageError(f"column {column.name!r} is {column.declared.kind}: it has no order to compare by {op}.")
+    return Condition(Compare(column.name, op, _constant(column.declared, value)))
+
+
+def _constant(declared: Column, value: object) -> Constant:
+    kind = declared.kind
+    plain = value.item() if isinstance(value, np.generic) else value
+    if kind == "text":
+        raise UsageError(f"column {declared.name!r} is text, which can be neither asked about nor trained on.")
+    if kind in ("integer", "real"):
+        if isinstance(plain, bool) or not isinstance(plain, int | float) or not math.isfinite(plain):
+            raise UsageError(f"column {declared.name!r} is {kind}: compare it to a finite number, not {plain!r}.")
         return plain
+    if kind == "boolean":
+        if not isinstance(plain, bool):
+            raise UsageError(f"column {declared.name!r} is boolean: compare it to True or False, not {plain!r}.")
+        return plain
+    if not isinstance(plain, str) or plain not in declared.categories:
+        near = difflib.get_close_matches(str(plain), declared.categories, n=1, cutoff=0.4)
+        first = str(plain)[:1].lower()
+        near = near or [c for c in declared.categories if first and c.lower().startswith(first)][:1]
+        hint = f'did you mean "{near[0]}"?' if near else "categories: " + ", ".join(declared.categories)
+        raise UsageError(f"column {declared.name!r} has no category {plain!r}.", hint=hint)
+    return plain
 
-    def _numeric(self, what: str) -> str:
-        if self.declared.kind not in ("integer", "real", "boolean"):
-            raise UsageError(
-                f"column {self.name!r} is {self.declared.kind}: it has no {what}.",
-                hint=f"{self.name}.histogram() counts its values" if self.declared.kind == "category" else "",
-            )
-        return self.name
+
+def _numeric(declared: Column, what: str) -> str:
+    if declared.kind not in ("integer", "real", "boolean"):
+        raise UsageError(
+            f"column {declared.name!r} is {declared.kind}: it has no {what}.",
+            hint=f"{declared.name}.histogram() counts its values" if declared.kind == "category" else "",
+        )
+    return declared.name
 
 
 @dataclass(frozen=True)
@@ -290,7 +315,12 @@ def as_condition(where: object) -> Condition:
     Raises:
         UsageError: it is neither.
     """
-    if isinstance(where, ColumnExpression) and where.declared.kind == "boolean":
+    if isinstance(where, ColumnExpression):
+        if where.declared.kind != "boolean":
+            raise UsageError(
+                f"column {where.name!r} is {where.declared.kind}: only a boolean column is a condition by itself.",
+                hint=f"compare it: heart.{where.name} == …",
+            )
         return where == True  # noqa: E712 - builds a condition, compares nothing
     return _condition(where)
 

@@ -29,6 +29,7 @@ from stead.client.training_plan import (
     private_training,
     score_rows,
 )
+from stead.client.values import whole_number
 from stead.core.messages import Quote
 from stead.core.schema import Schema
 from stead.errors import TooFewParties, UsageError
@@ -79,7 +80,13 @@ def fit(
         UnsupportedOperation: the model does what cannot be sent as data; names it.
     """
     require_purpose(why)
+    if not isinstance(privacy, PrivacyTarget | None):
+        raise UsageError(
+            f"privacy= is a budget or None; got {type(privacy).__name__}.",
+            hint="privacy=stead.epsilon(4, delta=1e-6); None trains without differential privacy, by disclosure",
+        )
     check_options(options, private=privacy is not None)
+    rounds = whole_number(rounds, "rounds=")
     if not sites:
         raise TooFewParties("a training needs a site.", hint='sites=[north["heart"], south["heart"]]')
     framework, schema = framework_of(model), one_schema(sites)

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Final
 
 from stead.client import render
 from stead.client.expressions import Aggregation, ColumnExpression, as_condition, predicate_text
 from stead.client.question import Question, Source
+from stead.client.values import plain_number
 from stead.core.schema import Bounds, Schema
-from stead.errors import UsageError
+from stead.errors import UnknownColumn, UsageError
 from stead.plans.query import Clip, Filter, RowStep, Select
+
+# What other data frames call it, and what is meant here.
+_OTHER_FRAMES: Final = {
+    "head": "real rows never leave; .mock.head() of the dataset shows made-up ones",
+    "columns": "the columns are in .schema.columns",
+    "dtypes": "the columns' kinds are in .schema.columns",
+    "shape": "the public size is .schema.people; .count() asks for a noisy one",
+    "describe": "ask for it: .agg(n=heart.count(), age=heart.age.mean())",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +54,8 @@ class RemoteFrame:
     def clip(self, column: str | ColumnExpression, low: float, high: float) -> RemoteFrame:
         """Move a numeric column's values into ``[low, high]``: a narrower range has less noise in its sum and mean."""
         self._before_grouping("clip")
-        return replace(self, steps=(*self.steps, Clip(self._name(column), Bounds(float(low), float(high)))))
+        bounds = Bounds(plain_number(low, "a bound"), plain_number(high, "a bound"))
+        return replace(self, steps=(*self.steps, Clip(self._name(column), bounds)))
 
     def group_by(self, *columns: str | ColumnExpression) -> RemoteFrame:
         """Answer by group: category or boolean columns, whose declared values make the groups, present or not."""
@@ -52,7 +66,7 @@ class RemoteFrame:
             if kind not in ("category", "boolean"):
                 raise UsageError(
                     f"column {name!r} is {kind}: groups need a category or boolean column, whose values are public.",
-                    hint=f"heart.{name}.histogram([...]) counts by cells of a numeric column",
+                    hint="" if kind == "text" else f"heart.{name}.histogram([...]) counts by cells of a number",
                 )
         return replace(self, keys=names)
 
@@ -80,15 +94,20 @@ class RemoteFrame:
         return "\n".join([self.source.title, *(f"  {line}" for line in self._lines())])
 
     def __getitem__(self, column: str) -> ColumnExpression:
+        if not isinstance(column, str):
+            raise UsageError(
+                f"remote rows cannot be taken out by {type(column).__name__}: in brackets stands one column's name.",
+                hint=".filter(condition) keeps rows, .select(columns) columns; heart.mock has rows to look at",
+            )
         return ColumnExpression(self, self.schema.column(column))
 
     def __getattr__(self, name: str) -> ColumnExpression:
         if name.startswith("_"):
             raise AttributeError(name)
-        return self[name]
+        return self[column_or_verb(self.schema, name, dir(type(self)))]
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *(c.name for c in self.schema.columns if c.name.isidentifier())]
+        return sorted({*super().__dir__(), *(c.name for c in self.schema.columns if c.name.isidentifier())})
 
     def __repr__(self) -> str:
         return f"{self.explain()}\n  next: .agg(name=heart.count(), …), then .preview(within=0.05)"
@@ -118,6 +137,27 @@ class RemoteFrame:
                 f"{name} is an aggregate of other rows: its steps are not the beginning of this frame's steps.",
                 hint="filter once, before agg(); ask about other rows in a question of its own",
             )
+
+
+def column_or_verb(schema: Schema, name: str, verbs: Iterable[str]) -> str:
+    """``name``, if it is a column.
+
+    Args:
+        schema: the table's.
+        name: an attribute that was asked for.
+        verbs: what else the object has; the nearest is offered where nothing has that name.
+
+    Raises:
+        UnknownColumn: it is no column.
+    """
+    try:
+        return schema.column(name).name
+    except UnknownColumn as error:
+        known = _OTHER_FRAMES.get(name)
+        near = difflib.get_close_matches(name, [verb for verb in verbs if not verb.startswith("_")], n=1, cutoff=0.7)
+        if known or near:
+            error.hint = known or f"did you mean .{near[0]}?"
+        raise
 
 
 def _step_text(step: RowStep) -> str:

@@ -33,12 +33,22 @@ from stead.plans.sums import decode_answer, error_bars, sigmas_for
 RING_BITS: Final = 64
 
 
+def _are_datasets(sites: object) -> None:
+    example = 'a list of datasets: [north["heart"], south["heart"]]'
+    if not isinstance(sites, Sequence) or isinstance(sites, str):
+        raise UsageError(f"the sites are {example}; got {type(sites).__name__}.")
+    other = next((site for site in sites if not isinstance(site, RemoteDataset)), None)
+    if other is not None:
+        raise UsageError(f"the sites are {example}; got {type(other).__name__} in the list.")
+
+
 def one_schema(sites: Sequence[RemoteDataset]) -> Schema:
     """The schema that all sites share, with the widest of their size ranges.
 
     Raises:
         UsageError: they differ in what a question or a training depends on; the text names the first difference.
     """
+    _are_datasets(sites)
     first = sites[0]
     names = [site.source.site.name for site in sites]
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -277,6 +287,11 @@ def ask(
         Refused: a site's rules or budget do not allow it; then no site goes on.
     """
     whole = question.question() if isinstance(question, Aggregation) else question
+    if not isinstance(whole, Question):
+        raise UsageError(
+            f"a question is built from a dataset's columns; got {type(whole).__name__}.",
+            hint="for example stead.ask(heart.age.mean(), sites, ...)",
+        )
     return JointQuestion(whole, tuple(sites), colluders).answer(why=why, within=within)
 
 

@@ -15,6 +15,7 @@ from stead.client.pending import Pending, send
 from stead.client.preview import Preview
 from stead.client.records import Record
 from stead.client.site import Site
+from stead.client.values import plain_number, several
 from stead.core import messages
 from stead.core.schema import Schema
 from stead.errors import PurposeMissing, UsageError
@@ -82,10 +83,12 @@ class Question:
             UsageError: both are given, or no noise is small enough.
         """
         if sigmas is None:
-            return sigmas_for(self.plan(), self.source.schema, WITHIN if within is None else within)
+            wished = WITHIN if within is None else plain_number(within, "within")
+            return sigmas_for(self.plan(), self.source.schema, wished)
         if within is not None:
             raise UsageError("give `within` or `sigmas`, not both.")
-        return tuple(float(sigma) for sigma in sigmas)
+        given = several(sigmas, "sigmas", "one sigma for each released part; within= chooses them")
+        return tuple(plain_number(sigma, "a sigma") for sigma in given)
 
     def explain(self) -> str:
         """The question in words and steps, and how far one person can move each released part."""
@@ -154,7 +157,7 @@ def require_purpose(why: str) -> None:
     Raises:
         PurposeMissing: ``why`` is empty.
     """
-    if not why.strip():
+    if not isinstance(why, str) or not why.strip():
         raise PurposeMissing(
             "every spend needs a purpose, which the owner's log keeps.", hint='why="Table 1, baseline characteristics"'
         )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stead.client.frameworks import Framework, Loss
 from stead.client.progress import RoundRecord
+from stead.client.values import plain_number, several, whole_number
 from stead.core.codec import encode
 from stead.core.schema import Schema
 from stead.errors import NotYet, UsageError
@@ -50,7 +51,7 @@ def epsilon(epsilon: float, *, delta: float = 1e-6) -> PrivacyTarget:
         epsilon: nats over the whole training; smaller is more private.
         delta: well below one over the number of people.
     """
-    return PrivacyTarget(float(epsilon), float(delta))
+    return PrivacyTarget(plain_number(epsilon, "epsilon"), plain_number(delta, "delta"))
 
 
 class FitOptions(TypedDict, total=False):
@@ -89,6 +90,8 @@ class FitOptions(TypedDict, total=False):
 
 PRIVATE_ONLY = ("clip", "colluders")
 LOCAL_ONLY = ("local_epochs", "batch")
+NUMBERS = ("learning_rate", "rate", "clip")
+WHOLE_NUMBERS = ("colluders", "local_epochs", "batch")
 
 
 def check_options(options: FitOptions, *, private: bool) -> None:
@@ -106,6 +109,12 @@ def check_options(options: FitOptions, *, private: bool) -> None:
         if name in (LOCAL_ONLY if private else PRIVATE_ONLY):
             kind = "without" if private else "with"
             raise UsageError(f"{name}= belongs to a training {kind} privacy.")
+        if name in NUMBERS:
+            plain_number(options[name], f"{name}=")  # type: ignore[literal-required] # one of the names above
+        if name in WHOLE_NUMBERS:
+            whole_number(options[name], f"{name}=")  # type: ignore[literal-required] # one of the names above
+    if "features" in options:
+        several(options["features"], "features=", 'for example features=["age", "sex"]')
 
 
 @dataclass(frozen=True)

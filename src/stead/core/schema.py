@@ -109,9 +109,9 @@ class Schema(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
                 return column
         import difflib
 
-        near = difflib.get_close_matches(name, [c.name for c in self.columns], n=1)
+        near = difflib.get_close_matches(str(name), [c.name for c in self.columns], n=1)
         hint = f'did you mean "{near[0]}"?' if near else "columns: " + ", ".join(c.name for c in self.columns)
-        raise UnknownColumn(f"there is no column {name[:80]!r} in population {self.population!r}.", hint=hint)
+        raise UnknownColumn(f"there is no column {str(name)[:80]!r} in population {self.population!r}.", hint=hint)
 
 
 class DatasetCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

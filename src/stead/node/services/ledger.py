@@ -208,7 +208,7 @@ class Ledger:
         return BudgetExceeded(
             f'this {bill.what} costs epsilon {_shown(cost, up=True)}; {kind} "{rest.partition("@")[0]}" has epsilon '
             f"{_shown(max(left, 0.0), up=False)} left at {self._node_name}.",
-            hint="ask with more noise (a wider `within`), or ask the owner for more",
+            hint="ask with more noise (a wider `within`, a smaller epsilon), or ask the owner for more",
         )
 
 
