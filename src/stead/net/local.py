@@ -148,9 +148,7 @@ class LocalChannel:
         room = self._room
         queue = room.queue(peer, self._name)
         while not queue:
-            if failed := next((name for name in self._peers if room.left.get(name) is not None), None):
-                raise self._gone(failed)
-            if peer in room.left:
+            if peer in room.left or any(room.left.values()):
                 raise self._gone(peer)
             room.blocked[self._name] = peer
             if not room.changed[self._name].wait(deadline - time.monotonic()) and not queue:
@@ -161,10 +159,11 @@ class LocalChannel:
         return message
 
     def _gone(self, peer: str) -> SteadError:
-        error = self._room.left[peer]
-        if error is None:
-            return PartyUnreachable(f"{peer} has ended its part of the computation.")
-        return told(peer, error.code(), error.what)
+        """The error of the party that failed first; the others failed because of it."""
+        for name, error in self._room.left.items():
+            if error is not None:
+                return told(name, error.code(), error.what)
+        return PartyUnreachable(f"{peer} has ended its part of the computation.")
 
     def _end(self, error: SteadError) -> None:
         self._ended = error

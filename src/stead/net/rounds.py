@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, final
+from typing import Final, cast, final
 
 from stead.core.channel import Buffer, Traffic
 from stead.errors import (
@@ -32,7 +32,7 @@ def octets(buffer: Buffer) -> memoryview:
         UsageError: not contiguous, or of a type whose bytes have no plain order.
     """
     try:
-        view = memoryview(buffer)
+        view = memoryview(cast("bytes", buffer))  # the checker does not know that arrays are buffers before 3.12
         if not view.c_contiguous:
             raise UsageError("a message is made of contiguous buffers.", hint="np.ascontiguousarray(...)")
         return view.cast("B") if view.nbytes else memoryview(b"")
@@ -90,7 +90,7 @@ def silent(peer: str, timeout_s: float) -> PartyTimedOut:
 
 
 def told(peer: str, code: str, text: str) -> SteadError:
-    """The error that ``peer`` reports; raise it. The text comes from outside: it is cut, and loses what cannot print."""
+    """The error that ``peer`` reports; raise it. The text comes from outside: it is cut, and only printable."""
     kind = next((each for each in _TOLD if each.code() == code), PartyUnreachable)
     return kind(f"{peer} ended the computation: {plain(text)}")
 
