@@ -1,0 +1,1 @@
+"""Loops over ring elements and bits: native where a compiler was, NumPy everywhere."""
