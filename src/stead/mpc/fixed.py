@@ -9,13 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from stead.errors import UsageError
+from stead.mpc.kernels import fixed as kernels
+from stead.mpc.kernels.fixed import LARGEST
 from stead.mpc.shares import RingArray, Share
 
 FRACTION = 16
 """Fraction bits of a number that is neither a product nor a whole number."""
-
-LARGEST = 62
-"""A number times 2^scale stays below 2^62 in magnitude, so that it can be truncated and compared."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -42,21 +41,28 @@ class Secret:
         raise TypeError("a secret cannot be pickled")
 
 
-def encode(values: npt.ArrayLike, scale: int = FRACTION) -> RingArray:
+def encode(values: npt.ArrayLike, scale: int = FRACTION, *, threads: int = 1) -> RingArray:
     """Real numbers as ring elements: round(x * 2^scale), halves to even.
 
     Raises:
         UsageError: a number is not finite, or too large for the ring.
     """
-    scaled = np.asarray(values, dtype=np.float64) * float(1 << scale)
-    if not np.all(np.abs(scaled) < 2.0**LARGEST):
+    given = np.asarray(values)
+    reals = given if given.dtype == np.float32 else given.astype(np.float64, copy=False)
+    encoded = kernels.encode(reals, scale, threads=threads)
+    if encoded is None:
         raise UsageError(
             f"a number is not finite, or its magnitude is not below 2^{LARGEST - scale}: it does not fit.",
             hint="scale the inputs, or remove what is not a number",
         )
-    return np.rint(scaled).astype(np.int64).view(np.uint64)
+    return encoded
 
 
-def decode(values: RingArray, scale: int) -> npt.NDArray[np.float64]:
+def decode(values: RingArray, scale: int, *, threads: int = 1) -> npt.NDArray[np.float64]:
     """Ring elements, read as signed, divided by 2^scale: correctly rounded to float64."""
-    return np.ldexp(values.view(np.int64).astype(np.float64), -scale)
+    return kernels.decode(values, scale, np.float64, threads=threads)
+
+
+def decode_single(values: RingArray, scale: int, *, threads: int = 1) -> npt.NDArray[np.float32]:
+    """Ring elements, read as signed, divided by 2^scale: correctly rounded to float32, once."""
+    return kernels.decode(values, scale, np.float32, threads=threads)

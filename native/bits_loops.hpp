@@ -1,0 +1,166 @@
+// Loops that the compiler turns into vectors by itself, for each variant with that variant's flags: hence the unnamed
+// namespace, against all custom for headers (see bits_kernels.hpp).
+#pragma once
+
+#include "bits_kernels.hpp"
+
+namespace stead::bits {
+namespace {
+
+// One word of each of a group's matrices; the compiler cuts it into the vectors that there are.
+using Lanes [[gnu::vector_size(kGroup * sizeof(Word))]] = Word;
+
+// kGroup matrices of 64 x 64 bits: lane g of a[t] is row t of matrix g.
+struct Block {
+    Lanes a[kWordBits];
+};
+
+// The high half of each `2 * step` bits of the low rows, against the low half of those of the high rows; see Warren,
+// "Hacker's Delight", section 7-3.
+template <Size step>
+void swap_halves(Block &block) {
+    constexpr Word mask = ~Word{0} / ((Word{1} << step) + 1);
+    for (Size i = 0; i < kWordBits; i = (i + step + 1) & ~step) {
+        const Lanes swapped = ((block.a[i] >> step) ^ block.a[i + step]) & mask;
+        block.a[i] ^= swapped << step;
+        block.a[i + step] ^= swapped;
+    }
+}
+
+inline void transpose(Block &block) {
+    swap_halves<32>(block);
+    swap_halves<16>(block);
+    swap_halves<8>(block);
+    swap_halves<4>(block);
+    swap_halves<2>(block);
+    swap_halves<1>(block);
+}
+
+// The planes of kGroup * 64 values.
+struct PlainBlocks {
+    [[maybe_unused]] static void pack(const Word *values, Size width, Rows<Word> planes) {
+        Block block;
+        for (Size g = 0; g < kGroup; ++g) {
+            for (Size t = 0; t < kWordBits; ++t) block.a[t][g] = values[kWordBits * g + t];
+        }
+        transpose(block);
+        for (Size j = 0; j < width; ++j) {
+            for (Size g = 0; g < kGroup; ++g) planes.at(j)[g] = block.a[j][g];
+        }
+    }
+
+    [[maybe_unused]] static void unpack(Rows<const Word> planes, Size width, Word *values) {
+        Block block;
+        for (Size j = 0; j < kWordBits; ++j) {
+            for (Size g = 0; g < kGroup; ++g) block.a[j][g] = j < width ? planes.at(j)[g] : 0;
+        }
+        transpose(block);
+        for (Size g = 0; g < kGroup; ++g) {
+            for (Size t = 0; t < kWordBits; ++t) values[kWordBits * g + t] = block.a[t][g];
+        }
+    }
+};
+
+// A few groups are gathered before they are copied to the planes: lines that are a power of two apart push each other
+// out of the cache.
+inline constexpr Size kStripe = 4 * kGroup;
+
+struct Stripe {
+    alignas(64) Word words[kWordBits][kStripe];
+    alignas(64) Word values[kGroup * kWordBits];
+};
+
+inline Size smaller(Size a, Size b) { return a < b ? a : b; }
+
+template <class Blocks>
+void to_planes(const Word *values, Size size, Size width, Rows<Word> planes, Range words) {
+    Stripe stripe;
+    for (Size w = words.begin; w < words.end; w += kStripe) {
+        const Size count = smaller(kStripe, words.end - w);
+        for (Size g = 0; g < count; g += kGroup) {
+            const Size first = (w + g) * kWordBits;
+            const Word *source = values + first;
+            if (first + kGroup * kWordBits > size) {
+                for (Size t = 0; t < kGroup * kWordBits; ++t) stripe.values[t] = first + t < size ? source[t] : 0;
+                source = stripe.values;
+            }
+            Blocks::pack(source, width, {stripe.words[0] + g, kStripe});
+        }
+        for (Size j = 0; j < width; ++j) {
+            Word *target = planes.at(j) + w;
+            for (Size g = 0; g < count; ++g) target[g] = stripe.words[j][g];
+        }
+    }
+}
+
+template <class Blocks>
+void from_planes(Rows<const Word> planes, Size width, Word *values, Size size, Range words) {
+    Stripe stripe;
+    for (Size w = words.begin; w < words.end; w += kStripe) {
+        const Size count = smaller(kStripe, words.end - w);
+        for (Size j = 0; j < width; ++j) {
+            const Word *source = planes.at(j) + w;
+            for (Size g = 0; g < kStripe; ++g) stripe.words[j][g] = g < count ? source[g] : 0;
+        }
+        for (Size g = 0; g < count; g += kGroup) {
+            const Size first = (w + g) * kWordBits;
+            const bool whole = first + kGroup * kWordBits <= size;
+            Blocks::unpack({stripe.words[0] + g, kStripe}, width, whole ? values + first : stripe.values);
+            if (whole) continue;
+            for (Size t = 0; first + t < size; ++t) values[first + t] = stripe.values[t];
+        }
+    }
+}
+
+inline void unpack(const Word *plane, Word *values, Range range) {
+    Size at = range.begin;
+    for (; at < range.end && at % kWordBits != 0; ++at) values[at] = plane[at / kWordBits] >> (at % kWordBits) & 1;
+    for (; at + kWordBits <= range.end; at += kWordBits) {
+        const Word word = plane[at / kWordBits];
+        for (Size t = 0; t < kWordBits; ++t) values[at + t] = word >> t & 1;
+    }
+    for (; at < range.end; ++at) values[at] = plane[at / kWordBits] >> (at % kWordBits) & 1;
+}
+
+// A factor is a power of two, so that the product is exact; the conversion rounds halves to even, as the processor does
+// unless it has been told otherwise.
+template <class T>
+bool encode(const T *values, double factor, Word *ring, Range range) {
+    Word misfits = 0;
+    for (Size i = range.begin; i < range.end; ++i) {
+        const double scaled = static_cast<double>(values[i]) * factor;
+        const bool fits = scaled < 0x1p62 && scaled > -0x1p62;  // and is a number
+        misfits |= static_cast<Word>(!fits);
+        ring[i] = static_cast<Word>(static_cast<std::int64_t>(__builtin_llrint(fits ? scaled : 0.0)));
+    }
+    return misfits == 0;
+}
+
+template <class T>
+void decode(const Word *ring, T factor, T *values, Range range) {
+    for (Size i = range.begin; i < range.end; ++i) {
+        values[i] = static_cast<T>(static_cast<std::int64_t>(ring[i])) * factor;
+    }
+}
+
+inline void shift(const Word *ring, int bits, Word *out, Range range) {
+    for (Size i = range.begin; i < range.end; ++i) {
+        out[i] = static_cast<Word>(static_cast<std::int64_t>(ring[i]) >> bits);
+    }
+}
+
+template <class Blocks>
+constexpr Variant variant(const char *name) {
+    return {.name = name,
+            .to_planes = to_planes<Blocks>,
+            .from_planes = from_planes<Blocks>,
+            .unpack = unpack,
+            .encode64 = encode<double>,
+            .encode32 = encode<float>,
+            .decode64 = decode<double>,
+            .decode32 = decode<float>,
+            .shift = shift};
+}
+
+}  // namespace
+}  // namespace stead::bits

@@ -1,0 +1,118 @@
+// The binding of the bit and fixed-point kernels. What each computes is said in src/stead/mpc/kernels/.
+
+#include "bits_arrays.hpp"
+
+#include <nanobind/stl/string.h>
+
+namespace stead::bits {
+namespace {
+
+void bound_to_planes(Flat<const Word> values, Plane<Word> planes, Size threads, const std::string &name) {
+    const Variant &variant = chosen(name);
+    const Rows<Word> target = rows_of(planes);
+    const Size size = values.size(), width = planes.shape(0), words = planes.shape(1);
+    require(words == words_of(size) && width <= kWordBits, "to_planes: the planes do not fit the values");
+    nb::gil_scoped_release released;
+    in_parts(words, kGroup, threads, kWordsWorthAThread,
+             [&](Range part) { variant.to_planes(values.data(), size, width, target, part); });
+}
+
+void bound_from_planes(Plane<const Word> planes, Flat<Word> values, Size threads, const std::string &name) {
+    const Variant &variant = chosen(name);
+    const Rows<const Word> source = rows_of(planes);
+    const Size size = values.size(), width = planes.shape(0), words = planes.shape(1);
+    require(words == words_of(size) && width <= kWordBits, "from_planes: the planes do not fit the values");
+    nb::gil_scoped_release released;
+    in_parts(words, kGroup, threads, kWordsWorthAThread,
+             [&](Range part) { variant.from_planes(source, width, values.data(), size, part); });
+}
+
+void bound_unpack(Flat<const Word> plane, Flat<Word> values, Size threads, const std::string &name) {
+    const Variant &variant = chosen(name);
+    require(plane.size() >= words_of(values.size()), "unpack: the plane is too short");
+    nb::gil_scoped_release released;
+    in_parts(values.size(), kWordBits, threads, kValuesWorthAThread,
+             [&](Range part) { variant.unpack(plane.data(), values.data(), part); });
+}
+
+// A power of two: what is multiplied by it is not rounded.
+double power(int exponent) {
+    require(exponent >= -256 && exponent <= 256, "a scale is at most 256");
+    double factor = 1.0;
+    for (; exponent > 0; --exponent) factor *= 2.0;
+    for (; exponent < 0; ++exponent) factor *= 0.5;
+    return factor;
+}
+
+template <class T>
+bool bound_encode(Flat<const T> values, int scale, Flat<Word> ring, Size threads, const std::string &name) {
+    const Variant &variant = chosen(name);
+    const double factor = power(scale);
+    require(values.size() == ring.size(), "encode: the sizes differ");
+    nb::gil_scoped_release released;
+    std::atomic<bool> all{true};
+    in_parts(values.size(), kWordBits, threads, kValuesWorthAThread, [&](Range part) {
+        bool fits = true;
+        if constexpr (std::is_same_v<T, double>) {
+            fits = variant.encode64(values.data(), factor, ring.data(), part);
+        } else {
+            fits = variant.encode32(values.data(), factor, ring.data(), part);
+        }
+        if (!fits) all = false;
+    });
+    return all;
+}
+
+template <class T>
+void bound_decode(Flat<const Word> ring, int scale, Flat<T> values, Size threads, const std::string &name) {
+    const Variant &variant = chosen(name);
+    require(values.size() == ring.size(), "decode: the sizes differ");
+    require(sizeof(T) == sizeof(double) || (scale >= -60 && scale <= 126), "decode: float32 has no such scale");
+    const T factor = static_cast<T>(power(-scale));
+    nb::gil_scoped_release released;
+    in_parts(values.size(), kWordBits, threads, kValuesWorthAThread, [&](Range part) {
+        if constexpr (std::is_same_v<T, double>) {
+            variant.decode64(ring.data(), factor, values.data(), part);
+        } else {
+            variant.decode32(ring.data(), factor, values.data(), part);
+        }
+    });
+}
+
+void bound_shift(Flat<const Word> ring, int bits, Flat<Word> out, Size threads, const std::string &name) {
+    const Variant &variant = chosen(name);
+    require(out.size() == ring.size(), "shift: the sizes differ");
+    require(bits >= 0 && bits < 64, "shift: by 0 to 63 bits");
+    nb::gil_scoped_release released;
+    in_parts(ring.size(), kWordBits, threads, kValuesWorthAThread,
+             [&](Range part) { variant.shift(ring.data(), bits, out.data(), part); });
+}
+
+}  // namespace
+}  // namespace stead::bits
+
+NB_MODULE(_bits, m) {
+    using namespace stead::bits;
+    namespace nb = nanobind;
+    m.doc() = "Bit and fixed-point kernels of stead: no policy, no I/O, no state. Each has a NumPy reference.";
+    // An array of another type is refused: a converted copy of one that is written to would be lost.
+    const auto array = [](const char *name) { return nb::arg(name).noconvert(); };
+    const auto threads = nb::arg("threads") = 1;
+    const auto variant = nb::arg("variant") = "";
+    m.def("variant", [] { return std::string(variant_named("")->name); }, "The variant that runs here.");
+    m.def("variants", [] {
+        nb::list names;
+        for (const char *name : {"avx512", "avx2", "portable"}) {
+            if (variant_named(name) != nullptr) names.append(name);
+        }
+        return names;
+    }, "The variants that can run here.");
+    m.def("to_planes", &bound_to_planes, array("values"), array("planes"), threads, variant);
+    m.def("from_planes", &bound_from_planes, array("planes"), array("values"), threads, variant);
+    m.def("unpack", &bound_unpack, array("plane"), array("values"), threads, variant);
+    m.def("encode", &bound_encode<double>, array("values"), nb::arg("scale"), array("ring"), threads, variant);
+    m.def("encode", &bound_encode<float>, array("values"), nb::arg("scale"), array("ring"), threads, variant);
+    m.def("decode", &bound_decode<double>, array("ring"), nb::arg("scale"), array("values"), threads, variant);
+    m.def("decode", &bound_decode<float>, array("ring"), nb::arg("scale"), array("values"), threads, variant);
+    m.def("shift", &bound_shift, array("ring"), nb::arg("bits"), array("out"), threads, variant);
+}
