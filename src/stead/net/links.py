@@ -85,6 +85,7 @@ class Link:
         self._writer, self._reader = writer, reader
         self._frames: Iterator[memoryview] = iter(())
         self._unsent = memoryview(b"")
+        self._telling = False
         self._broken = False  # for sending; what the peer said before may still be read
         self._parted = False  # our last word has been said
         self._staging = memoryview(bytearray(FRAME_BYTES))
@@ -143,7 +144,8 @@ class Link:
         try:
             while self._unsent:
                 sent = self._socket.send(self._unsent)
-                self.heard_s = time.monotonic()
+                if not self._telling:  # what fits into the system's buffer shows nothing about the peer
+                    self.heard_s = time.monotonic()
                 self._unsent = self._unsent[sent:]
                 if not self._unsent:
                     self._advance()
@@ -156,7 +158,7 @@ class Link:
         """Send a word now, if no frame is on its way, as far as the system takes it without waiting."""
         if not self._unsent and not self._broken and not self._parted:
             self._parted = kind in {Kind.ABORT, Kind.BYE}
-            self._unsent = self._word(kind, notice)
+            self._unsent, self._telling = self._word(kind, notice), True
             self.push()
 
     def pull(self) -> None:
@@ -204,6 +206,7 @@ class Link:
         return self._writer.pack(kind, payload, len(payload))
 
     def _advance(self) -> None:
+        self._telling = False
         self._unsent = next(self._frames, memoryview(b""))
 
     def _cut(self, buffers: Sequence[memoryview], message_bytes: int) -> Iterator[memoryview]:

@@ -12,7 +12,7 @@ import errno
 import select
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, final
 
@@ -284,32 +284,39 @@ def dial(me: Introduction, name: str, deadline: float) -> Link:
         pause_s = min(0.5, pause_s * 1.5)
 
 
-def accept(me: Introduction, listener: socket.socket, awaited: set[str], deadline: float) -> Link:
-    """Wait for one of the parties ``awaited``; strangers are sent away.
+def accept(me: Introduction, listener: socket.socket, awaited: Collection[str], deadline: float) -> Iterator[Link]:
+    """Wait for the parties ``awaited``, in whatever order they come; strangers are sent away.
 
     Raises:
-        SteadError: what was wrong with a party that came, when none came well until ``deadline``.
+        SteadError: not all came until ``deadline``: what was wrong with one that did, or that somebody is missing.
     """
-    missing = ", ".join(sorted(awaited, key=me.parties.place))
-    worst: SteadError = PartyUnreachable(
-        f"no connection from {missing}.", hint="has it started, and does it know this address? `stead mpc doctor`"
-    )
-    while (left_s := deadline - time.monotonic()) > 0:
+    missing = sorted(awaited, key=me.parties.place)
+    worst: SteadError | None = None
+    while missing:
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            nobody = f"no connection from {', '.join(missing)}."
+            if worst is not None:
+                raise type(worst)(f"{nobody} Before that: {worst.what}", hint=worst.hint)
+            raise PartyUnreachable(nobody, hint="have they started, and is this address theirs? `stead mpc doctor`")
         listener.settimeout(left_s)
         try:
             connection, _ = listener.accept()
         except (TimeoutError, ConnectionError):
             continue
         try:
-            return answer(me, connection, min(deadline, time.monotonic() + _STRANGER_S), awaited)
-        except UsageError:
+            link = answer(me, connection, min(deadline, time.monotonic() + _STRANGER_S), missing)
+        except BadMessage:  # somebody else than a party
+            connection.close()
+        except (Untrusted, PartyUnreachable, PartyTimedOut) as error:
+            connection.close()
+            worst = error if isinstance(error, Untrusted) or worst is None else worst
+        except BaseException:
             connection.close()
             raise
-        except SteadError as error:
-            connection.close()
-            if not isinstance(error, BadMessage) and (isinstance(error, Untrusted) or not isinstance(worst, Untrusted)):
-                worst = error
-    raise worst
+        else:
+            missing.remove(link.peer)
+            yield link
 
 
 def enlarge(connection: socket.socket) -> None:
@@ -330,9 +337,9 @@ def _connect(me: Introduction, timeout_s: float) -> MeshChannel:
         try:
             for name in names[:place]:
                 links[name] = dial(me, name, deadline)
-            while awaited := set(names) - set(links) - {me.me}:
-                link = accept(me, listener, awaited, deadline)
-                links[link.peer] = link
+            if place < len(names) - 1:
+                for link in accept(me, listener, names[place + 1 :], deadline):
+                    links[link.peer] = link
         except SteadError as error:
             for link in links.values():
                 link.leave(Kind.ABORT, Abort(error.code(), plain(error.what)))
