@@ -10,8 +10,10 @@ import numpy as np
 from stead.mpc.forms import Form
 from stead.mpc.kernels import bits as kernels
 from stead.mpc.party import Party
-from stead.mpc.protocol import Facts
-from stead.mpc.shares import Bits, RingArray, Share
+from stead.mpc.protocol import HEADROOM_BITS, Facts
+from stead.mpc.shares import WORD, Bits, RingArray, Share
+
+FACTS = Facts("cleartext", 1, "none: the party sees every value", 0, ())
 
 
 class Cleartext:
@@ -27,7 +29,7 @@ class Cleartext:
         party: the only one.
     """
 
-    facts: ClassVar[Facts] = Facts("cleartext", 1, "none: the party sees every value", 0, ())
+    facts: ClassVar[Facts] = FACTS
 
     def __init__(self, party: Party) -> None:
         self._party = party
@@ -41,15 +43,15 @@ class Cleartext:
         """See ``Protocol.share``."""
         if values is None:
             raise ValueError("the only party owns every input")
-        return Share((np.ascontiguousarray(values, dtype=np.uint64).reshape(shape),))
+        return Share((np.array(values, dtype=np.uint64).reshape(shape),))
 
     def public(self, values: RingArray) -> Share:
         """See ``Protocol.public``."""
-        return Share((np.asarray(values, dtype=np.uint64),))
+        return Share((np.array(values, dtype=np.uint64),))
 
     def reveal(self, x: Share, to: Sequence[int] | None = None) -> RingArray | None:
         """See ``Protocol.reveal``."""
-        return x.parts[0]
+        return None if to is not None and self._party.place not in to else x.parts[0].copy()
 
     def add_public(self, x: Share, values: RingArray) -> Share:
         """See ``Protocol.add_public``."""
@@ -61,6 +63,8 @@ class Cleartext:
 
     def truncate(self, x: Share, bits: int) -> Share:
         """See ``Protocol.truncate``: the floor."""
+        if not 0 <= bits <= HEADROOM_BITS:
+            raise ValueError(f"numbers are truncated by 0 .. {HEADROOM_BITS} bits, not {bits}")
         return x.map(lambda part: (part.view(np.int64) >> bits).view(np.uint64))
 
     def negative(self, x: Share, bits: int = 64) -> Bits:
@@ -80,10 +84,14 @@ class Cleartext:
 
     def decompose(self, x: Share, bits: int = 64) -> Bits:
         """See ``Protocol.decompose``."""
+        if not 1 <= bits <= WORD:
+            raise ValueError(f"a number has 1 .. {WORD} bits, not {bits}")
         return Bits(x.shape, bits, (kernels.to_planes(np.ascontiguousarray(x.parts[0]), bits),))
 
     def conjunction(self, a: Bits, b: Bits) -> Bits:
         """See ``Protocol.conjunction``."""
+        if (a.shape, a.width) != (b.shape, b.width):
+            raise ValueError(f"{a.width} bits of {list(a.shape)} and {b.width} of {list(b.shape)} have no conjunction")
         return Bits(a.shape, a.width, (a.parts[0] & b.parts[0],))
 
     def invert(self, a: Bits) -> Bits:
@@ -92,5 +100,7 @@ class Cleartext:
 
     def arithmetic(self, a: Bits) -> Share:
         """See ``Protocol.arithmetic``."""
-        size = int(np.prod(a.shape, dtype=np.int64))
-        return Share((np.stack([kernels.unpack(plane, size).reshape(a.shape) for plane in a.parts[0]]),))
+        numbers = np.empty((a.width, *a.shape), dtype=np.uint64)
+        for row, plane in zip(numbers, a.parts[0], strict=True):
+            row[...] = kernels.unpack(plane, row.size).reshape(a.shape)
+        return Share((numbers,))
