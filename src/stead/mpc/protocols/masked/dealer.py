@@ -1,0 +1,254 @@
+"""``Dealer``: party 0 takes the same verbs over masks alone, and deals what the other two need.
+
+Symbols as in ``protocol``. A dealt value v is split as keystream + (v - keystream): the keystream is party 1's part, the
+difference goes to party 2. Bits likewise by exclusive or.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from stead.errors import UsageError
+from stead.mpc.forms import Form
+from stead.mpc.kernels import bits as kernels
+from stead.mpc.party import Party, RingStream
+from stead.mpc.protocol import Facts
+from stead.mpc.protocols.masked import arithmetic, comparison, verbs
+from stead.mpc.protocols.masked.comparison import Leaves, Linear, Pair, Wanted
+from stead.mpc.protocols.masked.material import DEALER, FIRST, SECOND, Sink, derive
+from stead.mpc.protocols.masked.protocol import FACTS
+from stead.mpc.shares import WORD, Bits, Planes, RingArray, Share, words
+
+
+class Hand:
+    """The dealer's side of a step: draws both parts of masks, deals values.
+
+    Args:
+        identity: of the material.
+        names: all parties.
+        seeds: party 1's and party 2's.
+        sink: for party 2's parts.
+    """
+
+    def __init__(self, identity: bytes, names: tuple[str, ...], seeds: tuple[bytes, bytes], sink: Sink) -> None:
+        self._masks = tuple(RingStream(derive(seed, b"masks", identity, names)) for seed in seeds)
+        self._parts = RingStream(derive(seeds[0], b"dealt", identity, names))
+        self._sink = sink
+
+    def mask(self, place: int, shape: tuple[int, ...]) -> RingArray:
+        """One party's part of a fresh mask."""
+        return self._masks[place - 1].ring(shape)
+
+    def masks(self, shape: tuple[int, ...]) -> Pair:
+        """Both parts of a fresh mask."""
+        return self.mask(FIRST, shape), self.mask(SECOND, shape)
+
+    def split(self, value: RingArray) -> Pair:
+        """A value as both parties' parts, the first a part of a mask."""
+        first = self.mask(FIRST, value.shape)
+        second = value - first
+        self._sink.write(np.ascontiguousarray(second))
+        return first, second
+
+    def deal(self, *values: RingArray) -> None:
+        """Ring elements, by addition."""
+        for value in values:
+            part = self._parts.ring(value.shape)
+            self._sink.write(np.subtract(value, part, out=part))
+
+    def deal_narrow(self, value: RingArray, bits: int) -> None:
+        """Values of which only ``bits`` bits matter."""
+        kind, count = arithmetic.narrow(bits), value.size
+        part = self._parts.ring((arithmetic.narrow_words(count, bits),))
+        low = part.view(kind)[:count]
+        np.subtract(value.astype(kind), low, out=low)
+        self._sink.write(part)
+
+    def deal_bits(self, planes: Planes) -> None:
+        """Packed bits, by exclusive or."""
+        part = self._parts.ring(planes.shape)
+        self._sink.write(np.bitwise_xor(planes, part, out=part))
+
+    def leaves(self, x: Share, bits: int) -> Leaves:
+        """See ``Side``."""
+        r = kernels.to_planes(x.parts[0] + x.parts[1], bits)
+        self.deal_bits(r)
+        return Leaves(x.shape, r[:, :0], r, r[:, :0])
+
+    def groups(self, leaves: Leaves, count: int, wanted: Wanted) -> tuple[Linear, Linear]:
+        """See ``Side``."""
+        size = arithmetic.GROUP
+        full, rest = count // size, count % size
+        columns = words(leaves.shape)
+        if full:
+            self.deal_bits(arithmetic.subset_products(leaves.r[: full * size].reshape(full, size, columns)))
+        if rest:
+            self.deal_bits(arithmetic.subset_products(leaves.r[full * size : count].reshape(1, rest, columns)))
+        rows = np.empty((count if wanted.every else full + (rest > 0), 0), dtype=np.uint64)
+        return rows, rows
+
+    def both(self, x: Pair, y: Pair) -> Linear:
+        """See ``Side``."""
+        product = (x[0] ^ x[1]) & (y[0] ^ y[1])
+        self.deal_bits(product)
+        return product[:, :0]
+
+    def open(self, columns: int, *several: Linear) -> list[Pair]:
+        """See ``Side``: both parts of the masks of the opened bits."""
+        counts = [len(rows) for rows in several]
+        first, second = self.masks((sum(counts), columns))
+        cuts = np.cumsum(counts)[:-1]
+        return list(zip(np.split(first, cuts), np.split(second, cuts), strict=True))
+
+
+class Dealer:
+    """Party 0.
+
+    Security:
+        Knows every mask; sees no masked value, so no value, but its own inputs and what is revealed to it.
+
+    Cost:
+        ``MaskedCosts``; two forms for each product.
+
+    Args:
+        party: at place 0; its channel is used only by ``reveal`` to place 0.
+        hand: where masks come from and dealt parts go.
+        interactive: whether the others run at the same time and can reveal to this party.
+    """
+
+    facts: ClassVar[Facts] = FACTS
+
+    def __init__(self, party: Party, hand: Hand, *, interactive: bool) -> None:
+        self._party, self._hand, self._interactive = party, hand, interactive
+        self._trace: list[str] = []
+
+    @property
+    def party(self) -> Party:
+        """See ``Protocol.party``."""
+        return self._party
+
+    @property
+    def trace(self) -> tuple[str, ...]:
+        """The verbs so far."""
+        return tuple(self._trace)
+
+    def share(self, values: RingArray | None, shape: tuple[int, ...], owner: int) -> Share:
+        """See ``Protocol.share``: its own inputs have m = 0, so that only party 2 is sent something."""
+        shape = tuple(shape)
+        self._trace.append(verbs.share(shape, owner))
+        nothing = np.zeros(shape, dtype=np.uint64)
+        if owner == FIRST:
+            return Share((self._hand.mask(FIRST, shape), nothing))
+        if owner == SECOND:
+            return Share((nothing, self._hand.mask(SECOND, shape)))
+        if values is None:
+            raise UsageError("place 0 owns this input and must give its values.")
+        return Share(self._hand.split(np.negative(np.asarray(values, dtype=np.uint64).reshape(shape))))
+
+    def public(self, values: RingArray) -> Share:
+        """See ``Protocol.public``: no mask."""
+        nothing = np.zeros(np.shape(values), dtype=np.uint64)
+        return Share((nothing, nothing))
+
+    def reveal(self, x: Share, to: Sequence[int] | None = None) -> RingArray | None:
+        """See ``Protocol.reveal``: party 1 sends m where this party is named and runs along."""
+        places = verbs.places(to)
+        self._trace.append(verbs.reveal(x.shape, places))
+        verbs.check_online(places, interactive=self._interactive)
+        if DEALER not in places:
+            return None
+        m = self._party.exchange({}, {FIRST: (x.shape,)})[FIRST][0]
+        return m - x.parts[0] - x.parts[1]
+
+    def add_public(self, x: Share, values: RingArray) -> Share:
+        """See ``Protocol.add_public``: the mask stays."""
+        shape = np.broadcast_shapes(x.shape, np.shape(values))
+        return x.map(lambda part: np.broadcast_to(part, shape))
+
+    def product(self, form: Form, x: Share, y: Share) -> Share:
+        """See ``Protocol.product``: deals l_x l_y + l_x1 l_y1 + l_x2 l_y2 by two forms."""
+        (x1, x2), (y1, y2) = x.parts, y.parts
+        self._trace.append(verbs.product(form, x.shape, y.shape))
+        both, threads = x1 + x2, self._party.threads
+        dealt = form(both, y1, add_a=x1, threads=threads)
+        dealt = dealt + form(both, y2, add_a=x2, threads=threads)
+        self._hand.deal(dealt)
+        return Share(self._hand.masks(form.result(x.shape, y.shape)))
+
+    def truncate(self, x: Share, bits: int) -> Share:
+        """See ``Protocol.truncate``: deals the mask shifted, and its top bit."""
+        if bits == 0:
+            return x
+        verbs.check_shift(bits)
+        self._trace.append(verbs.truncate(x.shape, bits))
+        mask = _sum(x)
+        self._hand.deal(mask >> np.uint64(bits))
+        self._hand.deal_narrow(mask >> np.uint64(WORD - 1), bits)
+        return self._fresh(x.shape)
+
+    def negative(self, x: Share, bits: int = 64) -> Bits:
+        """See ``Protocol.negative``: deals the mask's bits and their products."""
+        verbs.check_bits(bits)
+        self._trace.append(verbs.negative(x.shape, bits))
+        return comparison.negative(self._hand, x, bits)
+
+    def zero(self, x: Share) -> Bits:
+        """See ``Protocol.zero``: deals the mask's bits and their products."""
+        self._trace.append(verbs.zero(x.shape))
+        return comparison.zero(self._hand, x)
+
+    def select(self, b: Bits, x: Share, truncate: int = 0) -> Share:
+        """See ``Protocol.select``: deals l_b and l_b l_x, or what ``truncate`` deals, times l_b too."""
+        verbs.check_choice(b, x)
+        self._trace.append(verbs.select(x.shape, truncate))
+        mask, hand = _sum(x), self._hand
+        bit = kernels.unpack(b.parts[0][0] ^ b.parts[1][0], x.size)
+        if not truncate:
+            hand.deal(bit, bit * mask)
+            return self._fresh(x.shape)
+        verbs.check_shift(truncate)
+        quotient, wrap = mask >> np.uint64(truncate), mask >> np.uint64(WORD - 1)
+        hand.deal(quotient, bit, bit * quotient)
+        hand.deal_narrow(wrap, truncate)
+        hand.deal_narrow(bit & wrap, truncate)
+        return self._fresh(x.shape)
+
+    def decompose(self, x: Share, bits: int = 64) -> Bits:
+        """See ``Protocol.decompose``: deals the mask's bits and their products."""
+        verbs.check_bits(bits)
+        self._trace.append(verbs.decompose(x.shape, bits))
+        return comparison.decompose(self._hand, x, bits)
+
+    def conjunction(self, a: Bits, b: Bits) -> Bits:
+        """See ``Protocol.conjunction``: deals l_a AND l_b."""
+        verbs.check_same(a, b)
+        self._trace.append(verbs.conjunction(a.shape, a.width))
+        hand = self._hand
+        linear = hand.both((a.parts[0], a.parts[1]), (b.parts[0], b.parts[1]))
+        (pair,) = hand.open(words(a.shape), linear)
+        return Bits(a.shape, a.width, pair)
+
+    def invert(self, a: Bits) -> Bits:
+        """See ``Protocol.invert``: the mask stays."""
+        return a
+
+    def arithmetic(self, a: Bits) -> Share:
+        """See ``Protocol.arithmetic``: deals l_a in the ring."""
+        self._trace.append(verbs.arithmetic(a.shape, a.width))
+        n = math.prod(a.shape)
+        bits = np.empty((a.width, n), dtype=np.uint64)
+        for row, plane in enumerate(a.parts[0] ^ a.parts[1]):
+            bits[row] = kernels.unpack(plane, n)
+        self._hand.deal(bits)
+        return self._fresh((a.width, *a.shape))
+
+    def _fresh(self, shape: tuple[int, ...]) -> Share:
+        return Share(self._hand.masks(shape))
+
+
+def _sum(x: Share) -> RingArray:
+    return np.ascontiguousarray(x.parts[0] + x.parts[1]).reshape(-1)

@@ -1,0 +1,149 @@
+"""The online party's side of a step: take dealt parts, compute, exchange with the other online party."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stead.errors import UsageError
+from stead.mpc.kernels import bits as kernels
+from stead.mpc.party import Party
+from stead.mpc.protocols.masked import arithmetic
+from stead.mpc.protocols.masked.comparison import Leaves, Linear, Pair, Wanted
+from stead.mpc.protocols.masked.material import FIRST, SECOND, Material
+from stead.mpc.shares import RingArray, Share, words
+
+
+class Online:
+    """One of the two parties that compute: its keystream of masks, its dealt parts, and the other one.
+
+    Args:
+        party: at place 1 or 2.
+        material: claimed.
+    """
+
+    def __init__(self, party: Party, material: Material) -> None:
+        self.party = party
+        self.first = party.place == FIRST
+        self.other = SECOND if self.first else FIRST
+        self._material = material
+        self._steps = 0
+        self._greeted = False
+
+    def step(self, verb: str) -> None:
+        """The next verb: it must be the one that was prepared.
+
+        Raises:
+            UsageError: it is another, or there is no more.
+        """
+        trace, at = self._material.trace, self._steps
+        self._steps += 1
+        if trace is not None and (at >= len(trace) or trace[at] != verb):
+            prepared = repr(trace[at]) if at < len(trace) else "nothing more"
+            raise UsageError(
+                f"step {at + 1} of this run is {verb!r}, and {prepared} was prepared.",
+                hint="prepare the computation that is run: the same verbs on the same shapes in the same order",
+            )
+
+    def masks(self, shape: tuple[int, ...]) -> RingArray:
+        """This party's part of fresh masks."""
+        return self._material.masks.ring(shape)
+
+    def dealt(self, shape: tuple[int, ...]) -> RingArray:
+        """This party's parts of dealt ring elements or planes; not to be written to."""
+        return self._material.dealt.block(int(np.prod(shape, dtype=np.int64))).reshape(shape)
+
+    def narrow(self, count: int, bits: int) -> arithmetic.Narrow:
+        """This party's parts of dealt values of which only ``bits`` bits matter."""
+        kind = arithmetic.narrow(bits)
+        return self._material.dealt.block(arithmetic.narrow_words(count, bits)).view(kind)[:count]
+
+    def swap(self, mine: RingArray) -> RingArray:
+        """One round: what the other sends for what this one does."""
+        self._greet()
+        return self.party.exchange({self.other: (mine,)}, {self.other: (mine.shape,)})[self.other][0]
+
+    def opened(self, mine: RingArray) -> RingArray:
+        """One round: the sum of both parts, in the place of this one's."""
+        return np.add(mine, self.swap(mine), out=mine)
+
+    def send(self, array: RingArray) -> None:
+        """Half a round: to the other online party."""
+        self._greet()
+        self.party.exchange({self.other: (array,)}, {})
+
+    def receive(self, shape: tuple[int, ...]) -> RingArray:
+        """Half a round: from the other online party."""
+        self._greet()
+        return self.party.exchange({}, {self.other: (shape,)})[self.other][0]
+
+    def _greet(self) -> None:
+        """One round, before the first: both hold material of one preparation."""
+        if self._greeted:
+            return
+        self._greeted = True
+        mine = np.frombuffer(self._material.id, dtype=np.uint64)
+        theirs = self.party.exchange({self.other: (mine,)}, {self.other: (mine.shape,)})[self.other][0]
+        if theirs.tobytes() != self._material.id:
+            raise UsageError(
+                f"{self.party.names[self.other]} uses material {theirs.tobytes().hex()[:8]} and "
+                f"{self.party.names[self.party.place]} {self._material.id.hex()[:8]}: they were not prepared together.",
+                hint="give both parties the material of one preparation",
+            )
+
+    def leaves(self, x: Share, bits: int) -> Leaves:
+        """See ``Side``."""
+        digits = kernels.to_planes(x.parts[0], bits)
+        r = self.dealt((bits, words(x.shape)))
+        n = ~digits
+        return Leaves(x.shape, n, r, r ^ digits if self.first else r)
+
+    def groups(self, leaves: Leaves, count: int, wanted: Wanted) -> tuple[Linear, Linear]:
+        """See ``Side``."""
+        size = arithmetic.GROUP
+        full, rest = count // size, count % size
+        columns = words(leaves.shape)
+        g: list[Linear] = []
+        p: list[Linear] = []
+        for at, groups, width in ((0, full, size), (full * size, 1 if rest else 0, rest)):
+            if not groups:
+                continue
+            rows = slice(at, at + groups * width)
+            products = self.dealt(((1 << width) - 1 - width, groups, columns))
+            borrows, equals = arithmetic.fold_groups(
+                leaves.n[rows].reshape(groups, width, columns),
+                leaves.r[rows].reshape(groups, width, columns),
+                products,
+                first=self.first,
+                borrow=wanted.borrow,
+                equal=wanted.equal,
+            )
+            g += [_rows(borrows, wanted)] if borrows else []
+            p += [_rows(equals, wanted)] if equals else []
+        return _stacked(g), _stacked(p)
+
+    def both(self, x: Pair, y: Pair) -> Linear:
+        """See ``Side``."""
+        return arithmetic.masked_and(x, y, self.dealt(x[0].shape), first=self.first)
+
+    def open(self, columns: int, *several: Linear) -> list[Pair]:
+        """See ``Side``."""
+        counts = [len(rows) for rows in several]
+        masks = self.masks((sum(counts), columns))
+        part, at = np.empty_like(masks), 0
+        for rows in several:
+            np.bitwise_xor(rows, masks[at : at + len(rows)], out=part[at : at + len(rows)])
+            at += len(rows)
+        m = np.bitwise_xor(part, self.swap(part), out=part)
+        cuts = np.cumsum(counts)[:-1]
+        return list(zip(np.split(m, cuts), np.split(masks, cuts), strict=True))
+
+
+def _rows(parts: list[Linear], wanted: Wanted) -> Linear:
+    rows, columns = parts[0].shape
+    return np.stack(parts, axis=1).reshape(rows * len(parts), columns) if wanted.every else parts[-1]
+
+
+def _stacked(blocks: list[Linear]) -> Linear:
+    if not blocks:
+        return np.empty((0, 0), dtype=np.uint64)
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
