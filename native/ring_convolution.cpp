@@ -20,12 +20,13 @@ struct Layout {
     Pair origin;   // what of the image stands at the copy's first row and column; negative for a margin
     Pair size;     // rows and columns of the copy
     Offset phases;  // columns are sorted by their remainder
+    Offset every;   // only one in so many rows is read; the others stay zero
     bool copied;
     Offset pitch;
     Offset plane;
 
-    Layout(Pair origin_, Pair size_, Offset phases_, Pair image, bool must_copy)
-        : origin(origin_), size(size_), phases(phases_) {
+    Layout(Pair origin_, Pair size_, Pair every_, Pair image, bool must_copy)
+        : origin(origin_), size(size_), phases(every_.x), every(every_.y) {
         copied = must_copy || origin.y || origin.x || phases != 1;
         pitch = copied ? (size.x + phases - 1) / phases * phases : image.x;
         plane = copied ? size.y * pitch : image.y * image.x;
@@ -75,6 +76,7 @@ void lay_out(const Layout &layout, Terms<T> from, Pair image, Offset planes, Cop
     const Offset end = std::min(layout.size.y, image.y - layout.origin.y);
     for (Offset plane = 0; plane < planes; ++plane) {
         for (Offset y = begin; y < end; ++y) {
+            if (y % layout.every) continue;
             const Offset row = (plane * image.y + y + layout.origin.y) * image.x;
             copy_row(layout, from.data + row, from.addend ? from.addend + row : nullptr, image.x,
                      copied.memory.data() + plane * layout.plane + y * layout.pitch);
@@ -112,7 +114,7 @@ Axis grid(Offset a, Offset step_a, Offset b, Offset step_b, Offset c, Offset ste
 Layout windows_layout(const Geometry &g) {
     const Pair size{(g.places.y - 1) * g.stride.y + (g.kernel.y - 1) * g.dilation.y + 1,
                     (g.places.x - 1) * g.stride.x + (g.kernel.x - 1) * g.dilation.x + 1};
-    return Layout({-g.padding.y, -g.padding.x}, size, g.stride.x, g.image, false);
+    return Layout({-g.padding.y, -g.padding.x}, size, {g.kernel.y == 1 ? g.stride.y : 1, g.stride.x}, g.image, false);
 }
 
 // Where the windows of one group begin, for `count` images.
@@ -287,7 +289,7 @@ void input_gradient(const Geometry &g, Terms<T> results, Terms<T> weights, Resul
     const Reach tall(row_phases);
     const Reach wide(column_phases);
     const bool margin = tall.size > g.places.y || wide.size > g.places.x;
-    const Layout layout({tall.first, wide.first}, {tall.size, wide.size}, 1, g.places, margin);
+    const Layout layout({tall.first, wide.first}, {tall.size, wide.size}, {1, 1}, g.places, margin);
     const Offset image_size = g.image.y * g.image.x;
     const Offset places = g.places.y * g.places.x;
     const Offset channels = g.channels / g.groups;

@@ -220,7 +220,7 @@ bool straight(const Product<T> &product) {
 
 template <class T>
 void multiply_row(const Variant<T> &variant, const Product<T> &product, Range columns, T *vector) {
-    constexpr Size kSums = 512;
+    constexpr Size kSums = 2048;
     const Side<T> &a = product.a;
     const Side<T> &b = product.b;
     const Size depth = a.depth->size();

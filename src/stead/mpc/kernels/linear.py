@@ -99,7 +99,7 @@ def matmul(  # noqa: PLR0913 - the operands' addends and the result's place belo
     shape = batch + (matrices[-2:-1] if a.ndim > 1 else ()) + (matrices[-1:] if b.ndim > 1 else ())
 
     def compute(target: Array, *, add: bool) -> None:
-        if call.reference:
+        if call.reference or depth == 0 or target.size == 0:
             _put(target, linear_reference.matmul(_sum(left), _sum(right)).reshape(shape), add=add)
         else:
             _matrices(_strided(left), _strided(right), target.reshape(matrices), call.how(add=add))
@@ -388,7 +388,7 @@ def _steps(array: Array) -> tuple[int, ...]:
 def _matrices(left: _Terms, right: _Terms, target: Array, how: tuple[str, int, bool]) -> None:
     """All matrices of a batch; a batch times one matrix is one tall matrix where memory allows."""
     flags = [part.flags.c_contiguous for part in left if part is not None]
-    if right[0].ndim == 2 and all(flags):
+    if left[0].ndim > right[0].ndim == 2 and all(flags):
         left = _each(left, lambda part: part.reshape(-1, part.shape[-1]))
         target = target.reshape(-1, target.shape[-1])
     batch = target.shape[:-2]
