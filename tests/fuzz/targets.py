@@ -307,6 +307,120 @@ def constants() -> list[bytes]:
     return [save_constants([np.arange(4, dtype=np.float32).reshape(2, 2), np.arange(3, dtype=np.int64)])]
 
 
+def party_keys() -> tuple[object, object, object]:
+    """Two parties' keys and an ephemeral one."""
+    from stead.net.noise import StaticKey
+
+    return tuple(StaticKey.from_bytes(bytes([n]) * 32) for n in (1, 2, 3))
+
+
+def handshake(pattern: str, *, initiator: bool) -> object:
+    """One side of a handshake between the two parties."""
+    from stead.net.noise import Handshake
+
+    ours, theirs, ephemeral = party_keys()
+    if not initiator:
+        ours, theirs = theirs, ours
+    known = theirs.public if pattern == "KK" else None
+    return Handshake(pattern, initiator=initiator, static=ours, ephemeral=ephemeral, prologue=b"fuzz", remote=known)
+
+
+def parse_first_message(data: bytes) -> None:
+    """The bytes as the first message of a handshake; the rest of it is said by us."""
+    handshake("KK", initiator=False).read(data)
+
+
+def parse_second_message(data: bytes) -> None:
+    """The bytes as the answer to our first message."""
+    side = handshake("XX", initiator=True)
+    side.write()
+    side.read(data)
+
+
+def first_messages() -> list[bytes]:
+    """A first message with and without words."""
+    return [handshake("KK", initiator=True).write(words) for words in (b"", b"words")]
+
+
+def second_messages() -> list[bytes]:
+    """An answer with and without words."""
+    found = []
+    for words in (b"", b"words"):
+        side = handshake("XX", initiator=False)
+        side.read(handshake("XX", initiator=True).write())
+        found.append(side.write(words))
+    return found
+
+
+def preambles() -> list[bytes]:
+    """What a party says first."""
+    from stead.net.handshake import VERSION, Preamble
+
+    return [Preamble(VERSION, pattern, 1, 0, bytes(32)).to_bytes() for pattern in (None, "KK", "XX")]
+
+
+def parse_frames(data: bytes) -> None:
+    """The bytes as frames between parties, one after the other; plain ones, so that what is in them is reached."""
+    from stead.errors import BadMessage
+    from stead.net.frames import Kind, PlainReader, read_header
+    from stead.net.links import read_abort
+
+    rest = memoryview(data)
+    while rest:
+        header = read_header(rest)
+        if len(rest) < header.frame_bytes:
+            raise BadMessage("the last frame is cut.")
+        payload = bytearray(header.size_bytes)
+        PlainReader().open_into(rest[: header.frame_bytes], header, memoryview(payload))
+        if header.kind == Kind.ABORT:
+            read_abort(payload)
+        rest = rest[header.frame_bytes :]
+
+
+def party_frames() -> list[bytes]:
+    """One frame of each kind."""
+    from stead.net.frames import Kind, PlainWriter
+    from stead.net.links import Abort
+
+    writer, words = PlainWriter(), encode(Abort("party-timed-out", "south was silent for 30 s."))
+    data, abort = bytes(writer.pack(Kind.DATA, b"shares", 6)), bytes(writer.pack(Kind.ABORT, words, len(words)))
+    return [data, abort, data + bytes(writer.pack(Kind.WAITING, b"", 0)) + bytes(writer.pack(Kind.BYE, b"", 0))]
+
+
+def parse_sealed_frame(data: bytes) -> None:
+    """The bytes as a sealed frame."""
+    from stead.net.frames import Opener, read_header
+
+    header = read_header(data)
+    Opener(bytes(32)).open_into(memoryview(data), header, memoryview(bytearray(header.size_bytes)))
+
+
+def sealed_frames() -> list[bytes]:
+    """A sealed frame."""
+    from stead.net.frames import Kind, Sealer
+
+    return [bytes(Sealer(bytes(32)).pack(Kind.DATA, b"shares", 6))]
+
+
+def parse_parties(data: bytes) -> None:
+    """The bytes as a file of parties."""
+    from stead.net.parties import read_parties
+
+    read_parties(data.decode("utf-8", "surrogateescape"))
+
+
+def party_files() -> list[bytes]:
+    """Two parties that know keys, and two that are vouched for."""
+    from stead.net.parties import Party, entry, sign_party_key
+
+    ours, theirs, _ = party_keys()
+    known = Party(name="north", host="north.example", port=7301, key=ours.public)
+    vouched = Party(name="south", host="::1", port=7302, key=theirs.public, identity=NODE.public.raw)
+    signed = entry(vouched, sign_party_key(NODE, "south", theirs.public))
+    bare = f'[[party]]\nname = "east"\naddress = "10.0.0.3:7301"\nidentity = "{ALICE.public.raw.hex()}"\n'
+    return [(entry(known) + signed).encode(), (bare + entry(known) + 'listen = "0.0.0.0:1"\n').encode()]
+
+
 TARGETS: tuple[Target, ...] = (
     Target("message", typed(Message), golden("messages")),
     Target("leaf", typed(Leaf), golden("leaves")),
@@ -327,4 +441,10 @@ TARGETS: tuple[Target, ...] = (
     Target("header", later("stead.learn.header", "Header.from_bytes"), headers),
     Target("plan", later("stead.plans.plan", "decode_plan"), plans),
     Target("constants", load_constants, constants),
+    Target("handshake-first", lambda: parse_first_message, first_messages),
+    Target("handshake-second", lambda: parse_second_message, second_messages),
+    Target("preamble", later("stead.net.handshake", "read_preamble"), preambles),
+    Target("party-frames", lambda: parse_frames, party_frames),
+    Target("sealed-frame", lambda: parse_sealed_frame, sealed_frames),
+    Target("parties", lambda: parse_parties, party_files),
 )
