@@ -44,6 +44,13 @@ def test_without_native_kernels_numpy_runs_and_that_is_no_fault(monkeypatch, cap
     assert "compiler" in shown.err
 
 
+def test_a_single_kernel_may_be_absent(monkeypatch):
+    monkeypatch.setitem(sys.modules, "stead._ring", None)
+    found = next(check for check in doctor.examine(None) if check.name == "native kernels")
+    assert found.state == "note"
+    assert "_ring" in found.found.partition("absent: NumPy runs")[2]
+
+
 def test_a_directory_open_to_others_is_bad(node, capsys):
     node.chmod(0o755)
     assert main(["doctor", "--node", str(node)]) == 1

@@ -38,6 +38,7 @@ EXTRAS: Final[dict[str, str]] = {
     "otel": "opentelemetry",
 }
 CORE: Final = ("numpy", "msgspec", "cryptography", "duckdb", "sqlalchemy", "litestar")
+NATIVE: Final = ("_native", "_ring", "_bits")
 DEFAULT_NODE: Final = Path("stead-node")
 ENOUGH_DISK_BYTES: Final = 1 << 30
 MOST_CLOCK_DRIFT_S: Final = 0.05
@@ -73,14 +74,21 @@ def _versions() -> list[Check]:
 
 
 def _kernels() -> Check:
-    try:
-        native = importlib.import_module("stead._native")
-    except ImportError:
-        hint = "results are the same; to build the kernels, install a C++20 compiler and reinstall stead"
-        return Check("native kernels", "note", "absent: NumPy runs", hint)
-    built = sorted(name for name in dir(native) if not name.startswith("_"))
-    variant = f", {native.variant()}" if hasattr(native, "variant") else ""
-    return Check("native kernels", "good", f"built{variant}: {', '.join(built) or 'none'}")
+    """Each compiled module, with the variant that this processor runs; one may be absent, and NumPy does its work."""
+    built, absent = [], []
+    for name in NATIVE:
+        try:
+            native = importlib.import_module(f"stead.{name}")
+        except ImportError:
+            absent.append(name)
+            continue
+        built.append(f"{name} ({native.variant()})" if hasattr(native, "variant") else name)
+    found = f"built: {', '.join(built)}" if built else ""
+    if not absent:
+        return Check("native kernels", "good", found)
+    missing = f"absent: NumPy runs for {', '.join(absent)}" if built else "absent: NumPy runs"
+    hint = "results are the same; to build the kernels, install a C++20 compiler and reinstall stead"
+    return Check("native kernels", "note", "; ".join(part for part in (found, missing) if part), hint)
 
 
 def _clock() -> Check:
