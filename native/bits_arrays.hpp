@@ -62,6 +62,9 @@ void in_parts(Size size, Size unit, Size threads, Size worth_a_thread, const Wor
     for (std::thread &thread : running) thread.join();
 }
 
+// Adds the kernels of masked sharing to the module.
+void bind_masked(nb::module_ &module);
+
 // Below this many words, or values, a thread costs more than it gains.
 inline constexpr Size kWordsWorthAThread = Size{1} << 12;
 inline constexpr Size kValuesWorthAThread = Size{1} << 17;

@@ -34,6 +34,60 @@ struct Range {
     Size end;
 };
 
+// x AND y of masked bits, as a part.
+struct And {
+    Size rows;
+    Rows<const Word> mx, lx, my, ly, dealt;
+    Rows<Word> out;
+    bool first;
+};
+
+// The products of two or more bits of each group of `depth` (1 .. 4) rows: row `subset * groups + group` of `out`.
+struct Products {
+    Size groups;
+    Size depth;
+    Rows<const Word> bits;
+    Rows<Word> out;
+    bool combine;  // by exclusive or with what stands in `out`
+};
+
+// The first level of the carry tree; `borrow` or `equal` may be null.
+struct Fold {
+    Size groups;
+    Size depth;  // 1 .. 4
+    Rows<const Word> n, r, products;
+    Rows<Word> borrow, equal;
+    bool first;
+    bool last;  // only the last position of each group is wanted: row `group`, else row `group * depth + position`
+};
+
+// Words of 2, 4 or 8 bytes, of which only the low bits count.
+struct Truncation {
+    const Word *m, *quotient, *u;
+    const void *wrap;
+    Word *out;
+    int bits;  // 1 .. 62
+    bool first;
+};
+
+// `rest` and `bit_rest` are parts of l and l_b l, or, where truncation comes along, of R and l_b R.
+struct Selection {
+    const Word *chosen;  // a plane
+    const Word *m, *rest, *bit, *bit_rest, *u;
+    const void *wrap, *bit_wrap;
+    Word *out;
+    int bits;
+    bool first;
+};
+
+// A function for each width of narrow words: 2, 4 and 8 bytes.
+template <class Job>
+struct ByWidth {
+    void (*two)(const Job &, Range);
+    void (*four)(const Job &, Range);
+    void (*eight)(const Job &, Range);
+};
+
 struct Variant {
     const char *name;
     // The low `width` bits of `size` values; padding bits are 0. The range counts words and begins at a multiple of kGroup.
@@ -51,6 +105,16 @@ struct Variant {
     void (*decode32)(const Word *ring, float factor, float *values, Range range);
     // Each word, read as signed, shifted right: the floor.
     void (*shift)(const Word *ring, int bits, Word *out, Range range);
+
+    // Ranges of words.
+    void (*masked_and)(const And &job, Range words);
+    void (*subset_products)(const Products &job, Range words);
+    void (*fold_groups)(const Fold &job, Range words);
+    // Ranges of values; where bits are packed they begin at a word.
+    ByWidth<Truncation> truncate_part;
+    void (*select_part)(const Selection &job, Range range);
+    ByWidth<Selection> select_truncate_part;
+    void (*inject_part)(const Selection &job, Range range);
 };
 
 // Null where the variant is not built; whether this processor can run it is asked elsewhere.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "bits_kernels.hpp"
+#include "bits_masked_loops.hpp"
 
 namespace stead::bits {
 namespace {
@@ -159,7 +160,15 @@ constexpr Variant variant(const char *name) {
             .encode32 = encode<float>,
             .decode64 = decode<double>,
             .decode32 = decode<float>,
-            .shift = shift};
+            .shift = shift,
+            .masked_and = masked_and,
+            .subset_products = subset_products,
+            .fold_groups = fold_groups,
+            .truncate_part = {truncate_part<std::uint16_t>, truncate_part<std::uint32_t>, truncate_part<Word>},
+            .select_part = select_part,
+            .select_truncate_part = {select_truncate_part<std::uint16_t>, select_truncate_part<std::uint32_t>,
+                                     select_truncate_part<Word>},
+            .inject_part = inject_part};
 }
 
 }  // namespace

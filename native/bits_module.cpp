@@ -115,4 +115,5 @@ NB_MODULE(_bits, m) {
     m.def("decode", &bound_decode<double>, array("ring"), nb::arg("scale"), array("values"), threads, variant);
     m.def("decode", &bound_decode<float>, array("ring"), nb::arg("scale"), array("values"), threads, variant);
     m.def("shift", &bound_shift, array("ring"), nb::arg("bits"), array("out"), threads, variant);
+    bind_masked(m);
 }
