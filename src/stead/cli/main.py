@@ -43,6 +43,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "policy": Entry("stead.cli.policy:command", "The owner's rules: what is allowed, asked and denied."),
     "audit": Entry("stead.cli.audit:command", "Verify and export the node's log."),
     "keys": Entry("stead.cli.keys:command", "Make and show identity keys."),
+    "mpc": Entry("stead.cli.mpc:command", "Joint computations: the parties' keys, and whether they reach each other."),
     "doctor": Entry("stead.cli.doctor:command", "Versions, native kernels, clock, disk, entropy, extras, permissions."),
     "help": Entry("stead.cli.help:command", "What an error means and what to do about it."),
 }
