@@ -1,4 +1,4 @@
-"""``Form``: a bilinear map of two ring arrays. A protocol multiplies secrets by forms and needs to know no more of them."""
+"""``Form``: a bilinear map of two ring arrays. A protocol multiplies secrets by forms and knows no more of them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ class Form:
 
     Attributes:
         name: for profiles and errors.
-        kernel: ``kernel(a, b, add_a=, add_b=, threads=)`` computes the form of ``a + add_a`` and ``b + add_b``, which are
-            added while packing.
+        kernel: ``kernel(a, b, add_a=, add_b=, threads=)`` computes the form of ``a + add_a`` and ``b + add_b``, which
+            are added while packing.
         result: the shape of c from those of a and b; raises ``ValueError`` where there is none.
         macs: multiply-adds from the shapes of a, b and c.
         halves: two index triples (of c, of a, of b) whose forms make up c, or none where it cannot be cut in two.
+        detail: what tells it from others of its name: part of what a preparation is for.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Form:
     result: Callable[[Shape, Shape], Shape]
     macs: Callable[[Shape, Shape, Shape], int]
     halves: Callable[[Shape, Shape], tuple[Half, Half] | None]
+    detail: str = ""
 
     def __call__(
         self,
@@ -71,7 +73,7 @@ def _mul(a: RingArray, b: RingArray, **more: Any) -> RingArray:
 MUL = Form(
     "mul",
     _mul,
-    lambda a, b: np.broadcast_shapes(a, b),
+    np.broadcast_shapes,
     lambda _a, _b, c: math.prod(c),
     lambda _a, _b: None,
 )
@@ -113,7 +115,7 @@ def conv2d(window: Window) -> Form:
         return linear.conv2d(a, b, window, add_x=more.get("add_a"), add_w=more.get("add_b"), threads=more["threads"])
 
     def result(a: Shape, b: Shape) -> Shape:
-        return (a[0], b[0], *window.result_size(a[2:], b[2:]))
+        return (a[0], b[0], *window.places(a[2:], b[2:]))
 
     def halves(a: Shape, b: Shape) -> tuple[Half, Half] | None:
         whole = slice(None)
@@ -128,14 +130,14 @@ def conv2d(window: Window) -> Form:
             )
         return None
 
-    return Form("conv2d", kernel, result, lambda _a, b, c: math.prod(c) * math.prod(b[1:]), halves)
+    return Form("conv2d", kernel, result, lambda _a, b, c: math.prod(c) * math.prod(b[1:]), halves, str(window))
 
 
 def conv2d_input_grad(window: Window, input_hw: tuple[int, int]) -> Form:
     """The gradient of a convolution's images (N, C, H, W) from that of its result and its weights."""
 
     def kernel(a: RingArray, b: RingArray, **more: Any) -> RingArray:
-        adds = {"add_g": more.get("add_a"), "add_w": more.get("add_b")}
+        adds: dict[str, Any] = {"add_g": more.get("add_a"), "add_w": more.get("add_b")}
         return linear.conv2d_input_grad(a, b, window, input_hw, **adds, threads=more["threads"])
 
     return Form(
@@ -144,6 +146,7 @@ def conv2d_input_grad(window: Window, input_hw: tuple[int, int]) -> Form:
         lambda a, b: (a[0], b[1] * window.groups, *input_hw),
         lambda a, b, _c: math.prod(a) * math.prod(b[1:]),
         lambda _a, _b: None,
+        str(window),
     )
 
 
@@ -151,7 +154,7 @@ def conv2d_weight_grad(window: Window, kernel_hw: tuple[int, int]) -> Form:
     """The gradient of a convolution's weights (O, C/groups, kh, kw) from its images and that of its result."""
 
     def kernel(a: RingArray, b: RingArray, **more: Any) -> RingArray:
-        adds = {"add_x": more.get("add_a"), "add_g": more.get("add_b")}
+        adds: dict[str, Any] = {"add_x": more.get("add_a"), "add_g": more.get("add_b")}
         return linear.conv2d_weight_grad(a, b, window, kernel_hw, **adds, threads=more["threads"])
 
     return Form(
@@ -160,4 +163,5 @@ def conv2d_weight_grad(window: Window, kernel_hw: tuple[int, int]) -> Form:
         lambda a, b: (b[1], a[1] // window.groups, *kernel_hw),
         lambda a, b, _c: math.prod(b) * (a[1] // window.groups) * math.prod(kernel_hw),
         lambda _a, _b: None,
+        str(window),
     )

@@ -24,7 +24,7 @@ _CHUNK = bytes(1 << 18)
 class RingStream:
     """Pseudo-random ring elements that all who hold the key draw alike, in the same order.
 
-    References: NIST SP 800-38A, section 6.5 (AES-256 in counter mode; the counter starts at zero, the key is used once).
+    References: NIST SP 800-38A, section 6.5 (AES-256 in counter mode; the counter starts at zero, a key is used once).
     """
 
     def __init__(self, key: bytes) -> None:
@@ -35,7 +35,7 @@ class RingStream:
     def ring(self, shape: tuple[int, ...]) -> RingArray:
         """The next elements of Z_2^64 as an array of ``shape``."""
         out = np.empty(math.prod(shape) * 8, dtype=np.uint8)
-        view = memoryview(out)
+        view = out.data
         for start in range(0, len(out), len(_CHUNK)):
             size = min(len(_CHUNK), len(out) - start)
             self._stream.update_into(_CHUNK if size == len(_CHUNK) else bytes(size), view[start : start + size])
@@ -62,7 +62,7 @@ class Party:
         channel: to the others.
         entropy: this party's own randomness.
         threads: how many threads a ring product may use.
-        streams: keystreams shared with one other party, by its place (``agree`` makes them; empty where none are needed).
+        streams: keystreams shared with one other party, by its place (from ``agree``; empty where none are needed).
     """
 
     place: int
@@ -90,9 +90,7 @@ class Party:
         """
         sizes = {self.names[at]: sum(8 * math.prod(shape) for shape in shapes) for at, shapes in expect.items()}
         frames = {
-            self.names[at]: [
-                memoryview(np.ascontiguousarray(array).reshape(-1)).cast("B") for array in arrays if array.size
-            ]
+            self.names[at]: [np.ascontiguousarray(array).reshape(-1).data.cast("B") for array in arrays if array.size]
             for at, arrays in outgoing.items()
         }
         received = self.channel.exchange(frames, sizes)

@@ -1,7 +1,8 @@
 """``Protocol``: the verbs that every way of computing on shares has, one object for each party.
 
-The same straight-line code runs at every party: it never looks at a value, only at shapes, so it takes the same verbs in
-the same order everywhere. Local maps stand on ``Share`` and ``Bits``; the verbs here are those that differ by protocol.
+The same straight-line code runs at every party: it never looks at a value, only at shapes, so it takes the same verbs
+in the same order everywhere. Local maps stand on ``Share`` and ``Bits``; the verbs here are those that differ by
+protocol.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Protocol(typing.Protocol):
         ...
 
     def truncate(self, x: Share, bits: int) -> Share:
-        """x / 2^bits, at most one unit off (floor or floor + 1), for every x in [-2^62, 2^62)."""
+        """Divide by 2^bits: x / 2^bits, at most one unit off (floor or floor + 1), for every x in [-2^62, 2^62)."""
         ...
 
     def negative(self, x: Share, bits: int = 64) -> Bits:
@@ -89,7 +90,7 @@ class Protocol(typing.Protocol):
         ...
 
     def select(self, b: Bits, x: Share, truncate: int = 0) -> Share:
-        """b * x for one bit b of each value; with ``truncate`` b * (x / 2^truncate), as ``truncate`` does, in one opening.
+        """Take b * x for one bit b of each value; with ``truncate`` b * (x / 2^truncate), in one opening.
 
         Raises:
             ValueError: b and x differ in shape, or b has more than one bit.
@@ -101,7 +102,7 @@ class Protocol(typing.Protocol):
         ...
 
     def conjunction(self, a: Bits, b: Bits) -> Bits:
-        """a AND b, bit by bit; widths are the same. One round."""
+        """The AND, bit by bit; widths are the same. One round."""
         ...
 
     def invert(self, a: Bits) -> Bits:

@@ -40,18 +40,18 @@ def narrow_words(count: int, bits: int) -> int:
 
 
 def product_part(form: RingArray, dealt: RingArray, mask: RingArray) -> RingArray:
-    """What a party sends for a product, but for its half of 3 m_x m_y: dealt + mask - form, in the place of ``form``."""
+    """What a party sends for a product, but for its half of 3 m_x m_y: dealt + mask - form, in place of ``form``."""
     np.subtract(dealt, form, out=form)
     return np.add(form, mask, out=form)
 
 
 def add_thrice(part: RingArray, product: RingArray) -> None:
-    """part += 3 * product, in place."""
+    """Add 3 * product, in place."""
     part += product * np.uint64(3)
 
 
 def quotient_terms(m: RingArray, bits: int) -> tuple[RingArray, RingArray]:
-    """What truncation reads of m: A = floor((m + 2^62) / 2^bits) - 2^(62 - bits), and a mask of ones where m + 2^62 < 2^63."""
+    """A = floor((m + 2^62) / 2^bits) - 2^(62 - bits), and a mask of ones where m + 2^62 < 2^63."""
     raised = m + _OFFSET
     low = (raised >> _TOP) - np.uint64(1)
     raised >>= np.uint64(bits)
@@ -86,15 +86,15 @@ def truncate_part(
     return part
 
 
-def select_part(
-    chosen: Planes, m: RingArray, l: RingArray, bit: RingArray, bit_mask: RingArray, u: RingArray, *, first: bool
+def select_part(  # noqa: PLR0913 - the operands of one fused pass
+    chosen: Planes, m: RingArray, mine: RingArray, bit: RingArray, bit_mask: RingArray, u: RingArray, *, first: bool
 ) -> RingArray:
-    """b x + u in parts, b = m_b xor l_b.
+    """The parts of b x + u, b = m_b xor l_b.
 
     Args:
         chosen: m_b, one packed plane.
         m: masked x.
-        l: part of x's mask.
+        mine: part of x's mask.
         bit: parts of l_b as 0 or 1 in the ring.
         bit_mask: parts of l_b l_x.
         u: part of the result's mask.
@@ -104,7 +104,7 @@ def select_part(
     part = m * bit
     part -= bit_mask
     _negate(part, flip)
-    rest = m - l if first else np.negative(l)
+    rest = m - mine if first else np.negative(mine)
     rest &= flip
     part += rest
     part += u
@@ -114,7 +114,7 @@ def select_part(
 def select_truncate_part(
     chosen: Planes, m: RingArray, dealt: Sequence[Narrow], u: RingArray, bits: int, *, first: bool
 ) -> RingArray:
-    """b (A - R + B rho) + u in parts, b = m_b xor l_b.
+    """The parts of b (A - R + B rho) + u, b = m_b xor l_b.
 
     Args:
         chosen: m_b, one packed plane.
@@ -142,7 +142,7 @@ def select_truncate_part(
 
 
 def inject_part(chosen: Planes, bit: RingArray, u: RingArray, *, first: bool) -> RingArray:
-    """b + u in parts: m_b + (1 - 2 m_b) l_b + u, from parts of l_b as 0 or 1."""
+    """The parts of b + u: m_b + (1 - 2 m_b) l_b + u, from parts of l_b as 0 or 1."""
     known = unpack(chosen, bit.size)
     part = bit.copy()
     _negate(part, np.negative(known))
@@ -159,7 +159,7 @@ def _negate(part: RingArray, flip: RingArray) -> None:
 
 
 def masked_and(x: tuple[Planes, Planes], y: tuple[Planes, Planes], dealt: Planes, *, first: bool) -> Planes:
-    """x AND y of masked bits as a part by exclusive or: m_x l_y ^ l_x m_y ^ dealt, and ^ m_x m_y at the first."""
+    """A part of x AND y of masked bits: m_x l_y ^ l_x m_y ^ dealt, and ^ m_x m_y at the first."""
     (mx, lx), (my, ly) = x, y
     part = lx & my
     part ^= dealt
@@ -198,8 +198,8 @@ def fold_groups(
 
     With n = NOT m public and r a shared bit, position k generates a borrow of m - r if n_k r_k and passes one on if
     n_k ^ r_k. Both are polynomials in r with public coefficients, so parts of all products of the r of a group suffice.
-    For every set S of positions above k, V[S] and Q[S] are parts of r_S times the borrow out of, and the equality of, the
-    positions up to k::
+    For each set S of positions above k, V[S] and Q[S] are parts of r_S times the borrow out of, and the equality of,
+    the positions up to k::
 
         Q'[S] = Q[S + k] ^ n_k Q[S]          V'[S] = V[S + k] ^ n_k (r[S + k] ^ V[S])
 
@@ -219,7 +219,8 @@ def fold_groups(
     singles, rows = iter(r[:, k] for k in range(size)), iter(products)
     none: Any = _ALL if first else np.uint64(0)
     r_of = [none] + [next(singles) if s & (s - 1) == 0 else next(rows) for s in range(1, 1 << size)]
-    q_of, v_of = list(r_of), []
+    q_of = list(r_of)
+    v_of: list[Planes] = []
     borrows, equals = [], []
     for k in range(size):
         nk = n[:, k]

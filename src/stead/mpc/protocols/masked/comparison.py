@@ -1,13 +1,17 @@
 """Comparison by bits: the carry tree that every party walks, written once for the dealer and the two online parties.
 
 z = m - r with m public to the online parties and r known to the dealer. The borrow into a position is a function of the
-bits of m and r below it: position k generates one if NOT m_k AND r_k and passes one on if NOT (m_k XOR r_k). The first level takes
-four positions at a time and is local, because the dealer deals the products of the bits of r; the levels above are masked
-ANDs, two nodes at a time. A node's "passes" (p) is opened in masked form; its "generates" (g) only where it is the lower
-node of a pair, and stays shared where it is the upper one.
+bits of m and r below it: position k generates one if NOT m_k AND r_k and passes one on if NOT (m_k XOR r_k). The first
+level takes four positions at a time and is local, because the dealer deals the products of the bits of r; the levels
+above are masked ANDs, two nodes at a time. A node's "passes" (p) is opened in masked form; its "generates" (g) only
+where it is the lower node of a pair, and stays shared where it is the upper one.
 
-``Linear`` bits are an online party's part by exclusive or, never sent as they are; the dealer has no part, and holds an array
-of no words in their place, so that the same code runs. ``Pair`` bits are masked: (m, l_i) online, (l_1, l_2) at the dealer.
+``Linear`` bits are an online party's part by exclusive or, never sent as they are; the dealer has no part, and holds
+an array of no words in their place, so that the same code runs. ``Pair`` bits are masked: (m, l_i) online, (l_1, l_2)
+at the dealer.
+
+References: Harris 2003, "A taxonomy of parallel prefix networks" (Asilomar); the local first level from dealt products
+is that of multi-input masked ANDs (Ohata, Nuida 2020, FC; Patra, Schneider, Suresh, Yalame 2021, ABY2.0).
 """
 
 from __future__ import annotations
@@ -65,11 +69,11 @@ class Side(typing.Protocol):
         ...
 
     def groups(self, leaves: Leaves, count: int, wanted: Wanted) -> tuple[Linear, Linear]:
-        """g and p of the groups of the first ``count`` positions. No rounds."""
+        """Give g and p of the groups of the first ``count`` positions. No rounds."""
         ...
 
     def both(self, x: Pair, y: Pair) -> Linear:
-        """x AND y. No rounds."""
+        """The AND. No rounds."""
         ...
 
     def open(self, columns: int, *several: Linear) -> list[Pair]:
@@ -183,7 +187,7 @@ def decompose(side: Side, x: Share, bits: int) -> Bits:
         g[level.high] ^= side.both(upper, _pick(lows, [g_at[at] for at in level.low]))
         if not level.lows:
             break
-        below = {at: low for at, low in zip(level.high, level.low, strict=True)}
+        below = dict(zip(level.high, level.low, strict=True))
         passing = side.both(
             _pick(p_open, [p_at[at] for at in level.passing]), _pick(p_open, [p_at[below[at]] for at in level.passing])
         )

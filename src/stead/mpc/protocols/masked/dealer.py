@@ -1,7 +1,7 @@
 """``Dealer``: party 0 takes the same verbs over masks alone, and deals what the other two need.
 
-Symbols as in ``protocol``. A dealt value v is split as keystream + (v - keystream): the keystream is party 1's part, the
-difference goes to party 2. Bits likewise by exclusive or.
+Symbols as in ``protocol``. A dealt value v is split as keystream + (v - keystream): the keystream is party 1's part,
+the difference goes to party 2. Bits likewise by exclusive or.
 """
 
 from __future__ import annotations
@@ -181,9 +181,9 @@ class Dealer:
 
     def truncate(self, x: Share, bits: int) -> Share:
         """See ``Protocol.truncate``: deals the mask shifted, and its top bit."""
+        verbs.check_shift(bits)
         if bits == 0:
             return x
-        verbs.check_shift(bits)
         self._trace.append(verbs.truncate(x.shape, bits))
         mask = _sum(x)
         self._hand.deal(mask >> np.uint64(bits))
@@ -204,13 +204,13 @@ class Dealer:
     def select(self, b: Bits, x: Share, truncate: int = 0) -> Share:
         """See ``Protocol.select``: deals l_b and l_b l_x, or what ``truncate`` deals, times l_b too."""
         verbs.check_choice(b, x)
+        verbs.check_shift(truncate)
         self._trace.append(verbs.select(x.shape, truncate))
         mask, hand = _sum(x), self._hand
         bit = kernels.unpack(b.parts[0][0] ^ b.parts[1][0], x.size)
         if not truncate:
             hand.deal(bit, bit * mask)
             return self._fresh(x.shape)
-        verbs.check_shift(truncate)
         quotient, wrap = mask >> np.uint64(truncate), mask >> np.uint64(WORD - 1)
         hand.deal(quotient, bit, bit * quotient)
         hand.deal_narrow(wrap, truncate)

@@ -1,11 +1,11 @@
 """The dealer's material: what it hands to the online parties, stored for one run or sent while they run.
 
-Party 1 gets a seed: everything dealt to it is keystream. Party 2 gets another seed for its masks, and the body: for each
-dealt value the difference to party 1's keystream, in the order in which the verbs take them.
+Party 1 gets a seed: everything dealt to it is keystream. Party 2 gets another seed for its masks, and the body: for
+each dealt value the difference to party 1's keystream, in the order in which the verbs take them.
 
 A file::
 
-    magic   16 bytes       b"stead masked v1\\n"
+    magic   16 bytes       "stead masked v1" and a line feed
     length  8 bytes        of the header, little-endian
     header  canonical msgpack of ``Header``, filled with zeros to a multiple of 8
     body    ``Header.words`` ring elements, little-endian
@@ -228,7 +228,11 @@ class Preprocessing:
             raise UsageError(f"{path} exists.", hint="material is written once; choose another name") from None
         with os.fdopen(descriptor, "wb") as file:
             tag = _tagger(self._header)
-            for part in (_preamble(self._header), *(memoryview(part).cast("B") for part in self._body if part.size)):
+            parts: list[bytes | memoryview] = [
+                _preamble(self._header),
+                *(part.data for part in self._body if part.size),
+            ]
+            for part in parts:
                 tag.authenticate_additional_data(part)
                 file.write(part)
             tag.finalize()

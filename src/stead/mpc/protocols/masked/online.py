@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from stead.errors import UsageError
@@ -57,29 +59,24 @@ class Online:
         kind = arithmetic.narrow(bits)
         return self._material.dealt.block(arithmetic.narrow_words(count, bits)).view(kind)[:count]
 
+    def exchange(
+        self, outgoing: Mapping[int, tuple[RingArray, ...]], expect: Mapping[int, tuple[tuple[int, ...], ...]]
+    ) -> dict[int, list[RingArray]]:
+        """One round; see ``Party.exchange``."""
+        if not self._greeted:
+            self._greet()
+        return self.party.exchange(outgoing, expect)
+
     def swap(self, mine: RingArray) -> RingArray:
-        """One round: what the other sends for what this one does."""
-        self._greet()
-        return self.party.exchange({self.other: (mine,)}, {self.other: (mine.shape,)})[self.other][0]
+        """One round: what the other online party sends for what this one does."""
+        return self.exchange({self.other: (mine,)}, {self.other: (mine.shape,)})[self.other][0]
 
     def opened(self, mine: RingArray) -> RingArray:
         """One round: the sum of both parts, in the place of this one's."""
         return np.add(mine, self.swap(mine), out=mine)
 
-    def send(self, array: RingArray) -> None:
-        """Half a round: to the other online party."""
-        self._greet()
-        self.party.exchange({self.other: (array,)}, {})
-
-    def receive(self, shape: tuple[int, ...]) -> RingArray:
-        """Half a round: from the other online party."""
-        self._greet()
-        return self.party.exchange({}, {self.other: (shape,)})[self.other][0]
-
     def _greet(self) -> None:
         """One round, before the first: both hold material of one preparation."""
-        if self._greeted:
-            return
         self._greeted = True
         mine = np.frombuffer(self._material.id, dtype=np.uint64)
         theirs = self.party.exchange({self.other: (mine,)}, {self.other: (mine.shape,)})[self.other][0]

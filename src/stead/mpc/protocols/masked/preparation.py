@@ -1,4 +1,4 @@
-"""How material comes to be: prepared ahead of a run, or dealt along with it; by a third party or by a trusted dealer."""
+"""How material comes to be: ahead of a run or along with it, by a third party or a trusted dealer."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from stead.mpc.protocols.masked.material import (
     ID_BYTES,
     SECOND,
     Header,
-    Keyed,
     Kept,
+    Keyed,
     Material,
     Preprocessing,
     Received,
@@ -88,10 +88,10 @@ class TrustedDealer:
     """Two parties compute; a dealer whom both trust prepares, and is gone.
 
     Security:
-        The two parties are semi-honest, and neither learns anything of the other's inputs but from the results. The dealer
-        is **trusted**: with what either party sees it would learn everything, so it must work with neither, keep no copy of
-        what it dealt, and deal what the protocol says: wrong material makes wrong results, which nobody notices. It never
-        sees an input, a masked value or a result.
+        The two parties are semi-honest, and neither learns anything of the other's inputs but from the results. The
+        dealer is **trusted**: with what either party sees it would learn everything, so it must work with neither, keep
+        no copy of what it dealt, and deal what the protocol says: wrong material makes wrong results, which nobody
+        notices. It never sees an input, a masked value or a result.
 
     Args:
         parties: the names of the two, by place 1 and 2.

@@ -43,15 +43,15 @@ class Masked:
 
     Security:
         Semi-honest, one corruption among the three, who follow the protocol and read what they see; channels are
-        sealed. Party 0 receives nothing while the others run, but what is revealed to it. Party 1 or 2 sees masked values,
-        each hidden by a part of the mask that it does not know, and dealt parts that are uniform to it. Parties 0 and 1
-        together (or 0 and 2) learn everything, and so do 1 and 2 together. With two parties and a dealer
+        sealed. Party 0 receives nothing while the others run, but what is revealed to it. Party 1 or 2 sees masked
+        values, each hidden by a part of the mask that it does not know, and dealt parts that are uniform to it. Parties
+        0 and 1 together (or 0 and 2) learn everything, and so do 1 and 2 together. With two parties and a dealer
         (``TrustedDealer``) the dealer is party 0. A wrong message changes results and is not noticed.
         Masks are AES-256-CTR keystreams, so secrecy is computational.
 
     Cost:
-        ``MaskedCosts``. Both online parties send as much, in the same rounds. Before its first round each sends 16 bytes to
-        make sure that both hold material of one preparation.
+        ``MaskedCosts``. Both online parties send as much, in the same rounds. Before its first round each sends 16
+        bytes to make sure that both hold material of one preparation.
 
     Args:
         party: at place 1 or 2.
@@ -92,12 +92,12 @@ class Masked:
             mine = side.masks(shape) if side.first else side.dealt(shape)
             return Share((np.zeros(shape, dtype=np.uint64), mine))
         if owner != self.party.place:
-            return Share((side.receive(shape), np.zeros(shape, dtype=np.uint64)))
+            return Share((side.exchange({}, {owner: (shape,)})[owner][0], np.zeros(shape, dtype=np.uint64)))
         if values is None:
             raise UsageError(f"place {owner} owns this input and must give its values.")
         mask = side.masks(shape)
         masked = np.asarray(values, dtype=np.uint64).reshape(shape) + mask
-        side.send(masked)
+        side.exchange({side.other: (masked,)}, {})
         return Share((masked, mask))
 
     def public(self, values: RingArray) -> Share:
@@ -114,16 +114,12 @@ class Masked:
         side.step(verbs.reveal(x.shape, places))
         verbs.check_online(places, interactive=self._interactive)
         m, mine = (np.ascontiguousarray(part) for part in x.parts)
-        if DEALER in places and self._side.first:
-            self.party.exchange({DEALER: (m,)}, {})
-        theirs = None
-        if self.party.place in places and side.other in places:
-            theirs = side.swap(mine)
-        elif self.party.place in places:
-            theirs = side.receive(x.shape)
-        elif side.other in places:
-            side.send(mine)
-        return None if theirs is None else m - mine - theirs
+        outgoing = {side.other: (mine,)} if side.other in places else {}
+        if DEALER in places and side.first:
+            outgoing[DEALER] = (m,)
+        told = self.party.place in places
+        received = side.exchange(outgoing, {side.other: (x.shape,)} if told else {})
+        return m - mine - received[side.other][0] if told else None
 
     def add_public(self, x: Share, values: RingArray) -> Share:
         """See ``Protocol.add_public``: to m only."""
@@ -133,7 +129,8 @@ class Masked:
     def product(self, form: Form, x: Share, y: Share) -> Share:
         """See ``Protocol.product``.
 
-        Cost: one round, 8 bytes per result each way, 8 dealt; one and a half forms at each online party, two at party 0.
+        Cost: one round, 8 bytes per result each way, 8 dealt; one and a half forms at each online party, two at party
+        0.
         """
         (mx, lx), (my, ly) = x.parts, y.parts
         shape, side, threads = form.result(x.shape, y.shape), self._side, self.party.threads
@@ -148,9 +145,9 @@ class Masked:
 
     def truncate(self, x: Share, bits: int) -> Share:
         """See ``Protocol.truncate``. One round, 8 bytes each way, 8 + 2 dealt (up to 16 bits)."""
+        verbs.check_shift(bits)
         if bits == 0:
             return x
-        verbs.check_shift(bits)
         side, n = self._side, x.size
         side.step(verbs.truncate(x.shape, bits))
         quotient, wrap, mask = side.dealt((n,)), side.narrow(n, bits), side.masks((n,))
@@ -174,10 +171,10 @@ class Masked:
         Cost: one round, 8 bytes each way; 16 dealt, with ``truncate`` (up to 16 bits) 28.
         """
         verbs.check_choice(b, x)
-        side, n, (m, l) = self._side, x.size, x.parts
+        verbs.check_shift(truncate)
+        side, n, (m, mine) = self._side, x.size, x.parts
         side.step(verbs.select(x.shape, truncate))
         if truncate:
-            verbs.check_shift(truncate)
             quotient, bit, product = (side.dealt((n,)) for _ in range(3))
             dealt = (quotient, side.narrow(n, truncate), bit, product, side.narrow(n, truncate))
             mask = side.masks((n,))
@@ -185,7 +182,7 @@ class Masked:
         else:
             bit, product = side.dealt((n,)), side.dealt((n,))
             mask = side.masks((n,))
-            part = arithmetic.select_part(b.parts[0][0], _flat(m), _flat(l), bit, product, mask, first=side.first)
+            part = arithmetic.select_part(b.parts[0][0], _flat(m), _flat(mine), bit, product, mask, first=side.first)
         return _share(side.opened(part), mask, x.shape)
 
     def decompose(self, x: Share, bits: int = 64) -> Bits:

@@ -48,7 +48,7 @@ def reveal(shape: Shape, to: tuple[int, ...]) -> str:
 
 def product(form: Form, a: Shape, b: Shape) -> str:
     """The step of ``Protocol.product``."""
-    return f"product {form.name} {_text(a)} {_text(b)} = {_text(form.result(a, b))}"
+    return f"product {form.name}{form.detail} {_text(a)} {_text(b)} = {_text(form.result(a, b))}"
 
 
 def truncate(shape: Shape, bits: int) -> str:
@@ -88,14 +88,14 @@ def arithmetic(shape: Shape, width: int) -> str:
 
 def check_shift(bits: int) -> None:
     """A truncation keeps something."""
-    if not 0 < bits <= HEADROOM_BITS:
-        raise UsageError(f"a value is shifted by 0 to {HEADROOM_BITS} bits, not {bits}.")
+    if not 0 <= bits <= HEADROOM_BITS:
+        raise ValueError(f"a value is truncated by 0 to {HEADROOM_BITS} bits, not {bits}")
 
 
 def check_bits(bits: int) -> None:
     """As many bits as a ring element has, at most."""
     if not 0 < bits <= WORD:
-        raise UsageError(f"a ring element has 1 to {WORD} bits, not {bits}.")
+        raise ValueError(f"a ring element has 1 to {WORD} bits, not {bits}")
 
 
 def check_choice(b: Bits, x: Share) -> None:
@@ -107,4 +107,4 @@ def check_choice(b: Bits, x: Share) -> None:
 def check_same(a: Bits, b: Bits) -> None:
     """Bits that are taken together."""
     if a.shape != b.shape or a.width != b.width:
-        raise ValueError(f"{a.width} bits of {list(a.shape)} do not go with {b.width} bits of {list(b.shape)}")
+        raise ValueError(f"no conjunction of {a.width} bits of {list(a.shape)} and {b.width} of {list(b.shape)}")
