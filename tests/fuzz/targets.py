@@ -421,6 +421,22 @@ def party_files() -> list[bytes]:
     return [(entry(known) + signed).encode(), (bare + entry(known) + 'listen = "0.0.0.0:1"\n').encode()]
 
 
+def parse_share(data: bytes) -> None:
+    """The bytes as a client's share of a vector of four numbers, at the first of two aggregators."""
+    from stead.mpc.party import Party
+    from stead.mpc.protocols.additive.aggregation import Aggregator
+
+    Aggregator(Party(0, ("one", "two"), None, FixedEntropy()), 4).add("client", data)
+
+
+def shares() -> list[bytes]:
+    """A share of each kind: a key, and the rest of four numbers."""
+    from stead.mpc.protocols.additive.aggregation import HEAD, KEY, MAGIC, REST
+
+    head = MAGIC, 64, 0, 2, 4, bytes(16)
+    return [HEAD.pack(head[0], kind, *head[1:]) + bytes(32) for kind in (KEY, REST)]
+
+
 TARGETS: tuple[Target, ...] = (
     Target("message", typed(Message), golden("messages")),
     Target("leaf", typed(Leaf), golden("leaves")),
@@ -447,4 +463,5 @@ TARGETS: tuple[Target, ...] = (
     Target("party-frames", lambda: parse_frames, party_frames),
     Target("sealed-frame", lambda: parse_sealed_frame, sealed_frames),
     Target("parties", lambda: parse_parties, party_files),
+    Target("share", lambda: parse_share, shares),
 )

@@ -1,0 +1,1 @@
+"""Additive sharing: any number of parties, each one summand; sums only. The path of aggregation."""
