@@ -37,13 +37,11 @@ class Leaves:
         shape: of the values.
         n: NOT m, public, shape (bits, words); of no words at the dealer.
         r: the parts of the mask's bits; at the dealer the bits.
-        digits: m XOR r, which is x's bit but for the borrow.
     """
 
     shape: tuple[int, ...]
     n: Planes
     r: Planes
-    digits: Linear
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,10 @@ class Side(typing.Protocol):
 
     def leaves(self, x: Share, bits: int) -> Leaves:
         """Parts of the low bits of x's mask. No rounds."""
+        ...
+
+    def digits(self, leaves: Leaves, rows: slice) -> Linear:
+        """Give m XOR r, x's bits but for the borrow. No rounds."""
         ...
 
     def groups(self, leaves: Leaves, count: int, wanted: Wanted) -> tuple[Linear, Linear]:
@@ -92,7 +94,7 @@ def _joined(pair: Pair, extra: Pair) -> Pair:
 def negative(side: Side, x: Share, bits: int) -> Bits:
     """The bit x < 0 of the low ``bits`` of x, in 1 + ceil(log2(ceil((bits - 1) / 4))) rounds."""
     leaves, columns = side.leaves(x, bits), words(x.shape)
-    top = leaves.digits[bits - 1 :]
+    top = side.digits(leaves, slice(bits - 1, bits))
     if bits == 1:
         return Bits(x.shape, 1, side.open(columns, top)[0])
     g, p = side.groups(leaves, bits - 1, Wanted())
@@ -173,7 +175,7 @@ def decompose(side: Side, x: Share, bits: int) -> Bits:
     """
     leaves, columns = side.leaves(x, bits), words(x.shape)
     if bits == 1:
-        return Bits(x.shape, 1, side.open(columns, leaves.digits)[0])
+        return Bits(x.shape, 1, side.open(columns, side.digits(leaves, slice(0, 1)))[0])
     count = bits - 1
     g, p = side.groups(leaves, count, Wanted(every=True))
     levels = prefix_levels(count)
@@ -195,5 +197,6 @@ def decompose(side: Side, x: Share, bits: int) -> Bits:
         g_at = {at: row for row, at in enumerate(level.lows)}
         rows = [p_at[at] for at in level.passing]
         p_open[0][rows], p_open[1][rows] = fresh
-    borrowed = np.concatenate((leaves.digits[:1], leaves.digits[1:] ^ g))
-    return Bits(x.shape, bits, side.open(columns, borrowed)[0])
+    digits = side.digits(leaves, slice(0, bits))
+    digits[1:] ^= g
+    return Bits(x.shape, bits, side.open(columns, digits)[0])

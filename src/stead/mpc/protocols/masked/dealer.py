@@ -15,6 +15,8 @@ import numpy as np
 from stead.errors import UsageError
 from stead.mpc.forms import Form
 from stead.mpc.kernels import bits as kernels
+from stead.mpc.kernels import masked as fused
+from stead.mpc.kernels.masked_reference import products_of
 from stead.mpc.party import Party, RingStream
 from stead.mpc.protocol import Facts
 from stead.mpc.protocols.masked import arithmetic, comparison, verbs
@@ -32,12 +34,15 @@ class Hand:
         names: all parties.
         seeds: party 1's and party 2's.
         sink: for party 2's parts.
+        threads: at most.
     """
 
-    def __init__(self, identity: bytes, names: tuple[str, ...], seeds: tuple[bytes, bytes], sink: Sink) -> None:
+    def __init__(
+        self, identity: bytes, names: tuple[str, ...], seeds: tuple[bytes, bytes], *, sink: Sink, threads: int = 1
+    ) -> None:
         self._masks = tuple(RingStream(derive(seed, b"masks", identity, names)) for seed in seeds)
         self._parts = RingStream(derive(seeds[0], b"dealt", identity, names))
-        self._sink = sink
+        self._sink, self._threads = sink, threads
 
     def mask(self, place: int, shape: tuple[int, ...]) -> RingArray:
         """One party's part of a fresh mask."""
@@ -75,21 +80,25 @@ class Hand:
 
     def leaves(self, x: Share, bits: int) -> Leaves:
         """See ``Side``."""
-        r = kernels.to_planes(x.parts[0] + x.parts[1], bits)
+        r = kernels.to_planes(x.parts[0] + x.parts[1], bits, threads=self._threads)
         self.deal_bits(r)
-        return Leaves(x.shape, r[:, :0], r, r[:, :0])
+        return Leaves(x.shape, r[:, :0], r)
+
+    def digits(self, leaves: Leaves, rows: slice) -> Linear:
+        """See ``Side``: the dealer has none."""
+        return leaves.r[rows, :0]
 
     def groups(self, leaves: Leaves, count: int, wanted: Wanted) -> tuple[Linear, Linear]:
         """See ``Side``."""
-        size = arithmetic.GROUP
-        full, rest = count // size, count % size
-        columns = words(leaves.shape)
-        if full:
-            self.deal_bits(arithmetic.subset_products(leaves.r[: full * size].reshape(full, size, columns)))
-        if rest:
-            self.deal_bits(arithmetic.subset_products(leaves.r[full * size : count].reshape(1, rest, columns)))
-        rows = np.empty((count if wanted.every else full + (rest > 0), 0), dtype=np.uint64)
-        return rows, rows
+        size, columns = arithmetic.GROUP, words(leaves.shape)
+        full, rest = divmod(count, size)
+        for rows, depth in ((slice(0, full * size), size), (slice(full * size, count), rest)):
+            if rows.start < rows.stop:
+                groups = (rows.stop - rows.start) // depth
+                part = self._parts.ring((products_of(depth) * groups, columns))
+                self._sink.write(fused.subset_products(leaves.r[rows], depth, part, threads=self._threads))
+        none = np.empty((count if wanted.every else full + (rest > 0), 0), dtype=np.uint64)
+        return none, none
 
     def both(self, x: Pair, y: Pair) -> Linear:
         """See ``Side``."""

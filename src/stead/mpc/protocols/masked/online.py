@@ -8,6 +8,8 @@ import numpy as np
 
 from stead.errors import UsageError
 from stead.mpc.kernels import bits as kernels
+from stead.mpc.kernels import masked as fused
+from stead.mpc.kernels.masked_reference import products_of
 from stead.mpc.party import Party
 from stead.mpc.protocols.masked import arithmetic
 from stead.mpc.protocols.masked.comparison import Leaves, Linear, Pair, Wanted
@@ -54,7 +56,7 @@ class Online:
         """This party's parts of dealt ring elements or planes; not to be written to."""
         return self._material.dealt.block(int(np.prod(shape, dtype=np.int64))).reshape(shape)
 
-    def narrow(self, count: int, bits: int) -> arithmetic.Narrow:
+    def narrow(self, count: int, bits: int) -> fused.Narrow:
         """This party's parts of dealt values of which only ``bits`` bits matter."""
         kind = arithmetic.narrow(bits)
         return self._material.dealt.block(arithmetic.narrow_words(count, bits)).view(kind)[:count]
@@ -89,38 +91,37 @@ class Online:
 
     def leaves(self, x: Share, bits: int) -> Leaves:
         """See ``Side``."""
-        digits = kernels.to_planes(x.parts[0], bits)
-        r = self.dealt((bits, words(x.shape)))
-        n = ~digits
-        return Leaves(x.shape, n, r, r ^ digits if self.first else r)
+        n = kernels.to_planes(x.parts[0], bits, threads=self.party.threads)
+        return Leaves(x.shape, np.invert(n, out=n), self.dealt((bits, words(x.shape))))
+
+    def digits(self, leaves: Leaves, rows: slice) -> Linear:
+        """See ``Side``."""
+        return ~(leaves.r[rows] ^ leaves.n[rows]) if self.first else leaves.r[rows].copy()
 
     def groups(self, leaves: Leaves, count: int, wanted: Wanted) -> tuple[Linear, Linear]:
         """See ``Side``."""
-        size = arithmetic.GROUP
-        full, rest = count // size, count % size
-        columns = words(leaves.shape)
-        g: list[Linear] = []
-        p: list[Linear] = []
-        for at, groups, width in ((0, full, size), (full * size, 1 if rest else 0, rest)):
-            if not groups:
+        size, columns, threads = arithmetic.GROUP, words(leaves.shape), self.party.threads
+        full, rest = divmod(count, size)
+        total = count if wanted.every else full + (rest > 0)
+        g = np.empty((total, columns), dtype=np.uint64) if wanted.borrow else None
+        p = np.empty((total, columns), dtype=np.uint64) if wanted.equal else None
+        row = 0
+        for rows, depth in ((slice(0, full * size), size), (slice(full * size, count), rest)):
+            if rows.start == rows.stop:
                 continue
-            rows = slice(at, at + groups * width)
-            products = self.dealt(((1 << width) - 1 - width, groups, columns))
-            borrows, equals = arithmetic.fold_groups(
-                leaves.n[rows].reshape(groups, width, columns),
-                leaves.r[rows].reshape(groups, width, columns),
-                products,
-                first=self.first,
-                borrow=wanted.borrow,
-                equal=wanted.equal,
-            )
-            g += [_rows(borrows, wanted)] if borrows else []
-            p += [_rows(equals, wanted)] if equals else []
-        return _stacked(g), _stacked(p)
+            groups = (rows.stop - rows.start) // depth
+            products = self.dealt((products_of(depth) * groups, columns))
+            end = row + groups * (depth if wanted.every else 1)
+            into = (None if g is None else g[row:end], None if p is None else p[row:end])
+            operands = (leaves.n[rows], leaves.r[rows], products)
+            fused.fold_groups(operands, depth, into, first=self.first, every=wanted.every, threads=threads)
+            row = end
+        none = np.empty((0, columns), dtype=np.uint64)
+        return none if g is None else g, none if p is None else p
 
     def both(self, x: Pair, y: Pair) -> Linear:
         """See ``Side``."""
-        return arithmetic.masked_and(x, y, self.dealt(x[0].shape), first=self.first)
+        return fused.masked_and(x, y, self.dealt(x[0].shape), first=self.first, threads=self.party.threads)
 
     def open(self, columns: int, *several: Linear) -> list[Pair]:
         """See ``Side``."""
@@ -133,14 +134,3 @@ class Online:
         m = np.bitwise_xor(part, self.swap(part), out=part)
         cuts = np.cumsum(counts)[:-1]
         return list(zip(np.split(m, cuts), np.split(masks, cuts), strict=True))
-
-
-def _rows(parts: list[Linear], wanted: Wanted) -> Linear:
-    rows, columns = parts[0].shape
-    return np.stack(parts, axis=1).reshape(rows * len(parts), columns) if wanted.every else parts[-1]
-
-
-def _stacked(blocks: list[Linear]) -> Linear:
-    if not blocks:
-        return np.empty((0, 0), dtype=np.uint64)
-    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)

@@ -76,7 +76,7 @@ def prepare(
     seeds = entropy.take(KEY_BYTES), entropy.take(KEY_BYTES)
     kept = Kept()
     party = Party(DEALER, parties, _Nobody(parties[DEALER]), entropy, threads)
-    dealer = Dealer(party, Hand(identity, parties, seeds, kept), interactive=False)
+    dealer = Dealer(party, Hand(identity, parties, seeds, sink=kept, threads=threads), interactive=False)
     result = computation(dealer)
     words = sum(part.size for part in kept.body)
     first = Header(identity, FIRST, parties, seeds[0], dealer.trace, 0)
@@ -127,7 +127,7 @@ def along(party: Party) -> Dealer:
     identity = party.entropy.take(ID_BYTES)
     seeds = party.entropy.take(KEY_BYTES), party.entropy.take(KEY_BYTES)
     party.exchange({at: (_words(identity + seeds[at - 1]),) for at in (FIRST, SECOND)}, {})
-    return Dealer(party, Hand(identity, party.names, seeds, Sent(party)), interactive=True)
+    return Dealer(party, Hand(identity, party.names, seeds, sink=Sent(party), threads=party.threads), interactive=True)
 
 
 def receive(party: Party) -> Material:

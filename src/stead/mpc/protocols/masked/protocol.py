@@ -19,6 +19,7 @@ import numpy as np
 
 from stead.errors import UsageError
 from stead.mpc.forms import Form
+from stead.mpc.kernels import masked as fused
 from stead.mpc.party import Party
 from stead.mpc.protocol import Facts
 from stead.mpc.protocols.masked import arithmetic, comparison, verbs
@@ -151,7 +152,7 @@ class Masked:
         side, n = self._side, x.size
         side.step(verbs.truncate(x.shape, bits))
         quotient, wrap, mask = side.dealt((n,)), side.narrow(n, bits), side.masks((n,))
-        part = arithmetic.truncate_part(_flat(x.parts[0]), quotient, wrap, mask, bits, first=side.first)
+        part = fused.truncate_part(_flat(x.parts[0]), (quotient, wrap), mask, bits, first=side.first)
         return _share(side.opened(part), mask, x.shape)
 
     def negative(self, x: Share, bits: int = 64) -> Bits:
@@ -178,11 +179,11 @@ class Masked:
             quotient, bit, product = (side.dealt((n,)) for _ in range(3))
             dealt = (quotient, side.narrow(n, truncate), bit, product, side.narrow(n, truncate))
             mask = side.masks((n,))
-            part = arithmetic.select_truncate_part(b.parts[0][0], _flat(m), dealt, mask, truncate, first=side.first)
+            part = fused.select_truncate_part(b.parts[0][0], _flat(m), dealt, mask, truncate, first=side.first)
         else:
             bit, product = side.dealt((n,)), side.dealt((n,))
             mask = side.masks((n,))
-            part = arithmetic.select_part(b.parts[0][0], _flat(m), _flat(mine), bit, product, mask, first=side.first)
+            part = fused.select_part(b.parts[0][0], (_flat(m), _flat(mine)), (bit, product), mask, first=side.first)
         return _share(side.opened(part), mask, x.shape)
 
     def decompose(self, x: Share, bits: int = 64) -> Bits:
@@ -211,7 +212,7 @@ class Masked:
         bit, mask = side.dealt((a.width, n)), side.masks((a.width, n))
         part = np.empty_like(mask)
         for row in range(a.width):
-            part[row] = arithmetic.inject_part(a.parts[0][row], bit[row], mask[row], first=side.first)
+            part[row] = fused.inject_part(a.parts[0][row], bit[row], mask[row], first=side.first)
         return _share(side.opened(part), mask, shape)
 
 
