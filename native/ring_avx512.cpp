@@ -236,7 +236,13 @@ void pack_lanes(const Packing<T> &job, const Runs *groups) {
 // Eight steps of depth from k on, all lanes, turned over in blocks of eight by eight.
 template <class T, bool Whole, bool Added>
 void pack_steps(const Packing<T> &job, const Runs &runs, Size k) {
+    constexpr Size kAhead = 64;
     const Size steps = job.depths - k < 8 ? job.depths - k : 8;
+    const Offset ahead = job.depth[k + kAhead < job.depths ? k + kAhead : job.depths - 1];
+    for (Size l = 0; l < job.lanes; ++l) {
+        __builtin_prefetch(job.source + job.lane[l] + ahead);
+        if constexpr (Added) __builtin_prefetch(job.addend + job.lane[l] + ahead);
+    }
     for (Size group = 0; group < job.width; group += 8) {
         typename Words<T>::Eight rows[8];
         const Size lanes = job.lanes < group ? 0 : job.lanes - group;

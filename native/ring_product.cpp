@@ -58,6 +58,8 @@ struct Blocks {
         blocks.rows = balanced(rows, kMostLeftRows, variant.rows);
         blocks.inner_rows = balanced(std::min(rows, blocks.rows), kLeftBytes / (blocks.depth * sizeof(T)), variant.rows);
         blocks.columns = balanced(columns, kRightBytes / (blocks.depth * sizeof(T)), panel);
+        // Rows are packed once for all columns; with a single block of columns, just before they are needed.
+        if (columns <= blocks.columns) blocks.rows = blocks.inner_rows;
         return blocks;
     }
 };
@@ -185,25 +187,32 @@ void multiply_block(const Variant<T> &variant, const Product<T> &product, const 
 }
 
 template <class T>
+void pack_columns(const Variant<T> &variant, const Side<T> &side, Range columns, Range depth, T *packed) {
+    for (Size column = columns.begin; column < columns.end;) {
+        const Panel panel = panel_at(variant, column, columns.end);
+        pack_side(variant, side, {column, column + panel.columns}, panel.width, depth, packed);
+        packed += panel.width * depth.size();
+        column += panel.columns;
+    }
+}
+
+template <class T>
 void multiply_range(const Variant<T> &variant, const Product<T> &product, Range rows, Range columns,
                     const Blocks &blocks, const Scratch<T> &scratch) {
     const Size whole_depth = product.a.depth->size();
-    for (Size row = rows.begin; row < rows.end; row += blocks.rows) {
-        const Range some_rows{row, std::min(row + blocks.rows, rows.end)};
-        for (Size k = 0; k < whole_depth; k += blocks.depth) {
-            const Range depth{k, std::min(k + blocks.depth, whole_depth)};
+    for (Size k = 0; k < whole_depth; k += blocks.depth) {
+        const Range depth{k, std::min(k + blocks.depth, whole_depth)};
+        for (Size row = rows.begin; row < rows.end; row += blocks.rows) {
+            const Range some_rows{row, std::min(row + blocks.rows, rows.end)};
             for (Size r = some_rows.begin; r < some_rows.end; r += variant.rows) {
                 pack_side(variant, product.a, {r, std::min(r + variant.rows, some_rows.end)}, variant.rows, depth,
                           scratch.left.get() + (r - some_rows.begin) * depth.size());
             }
             for (Size column = columns.begin; column < columns.end; column += blocks.columns) {
                 const Range some_columns{column, std::min(column + blocks.columns, columns.end)};
-                T *packed = scratch.right.get();
-                for (Size c = some_columns.begin; c < some_columns.end;) {
-                    const Panel panel = panel_at(variant, c, some_columns.end);
-                    pack_side(variant, product.b, {c, c + panel.columns}, panel.width, depth, packed);
-                    packed += panel.width * depth.size();
-                    c += panel.columns;
+                // If all columns are one block, it stays packed for all rows.
+                if (row == rows.begin || columns.size() > blocks.columns) {
+                    pack_columns(variant, product.b, some_columns, depth, scratch.right.get());
                 }
                 multiply_block(variant, product, scratch.left.get(), scratch.right.get(), some_rows, some_columns,
                                blocks.inner_rows, depth);
