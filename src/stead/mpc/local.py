@@ -52,9 +52,10 @@ def together(
             f"{kind!r} with {len(chosen)} parties: the protocols are cleartext (1), replicated and masked (3)."
         )
     source = entropy or SystemEntropy()
-    mesh = local_mesh(chosen)
     if kind == "cleartext":
-        return [computation(Cleartext(Party(0, chosen, mesh[chosen[0]], source, threads)))]
+        alone = local_mesh((*chosen, "nobody"))[chosen[0]]  # a channel has two ends; nothing is ever sent
+        return [computation(Cleartext(Party(0, chosen, alone, source, threads)))]
+    mesh = local_mesh(chosen)
     if kind == "replicated":
         from stead.mpc.protocols.replicated.protocol import Replicated
 
