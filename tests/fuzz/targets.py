@@ -8,6 +8,7 @@ that comes out of it is a find. To add one, write a row.
 import functools
 import importlib
 import io
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -404,9 +405,13 @@ def sealed_frames() -> list[bytes]:
 
 def parse_parties(data: bytes) -> None:
     """The bytes as a file of parties."""
+    from stead.errors import SteadError
     from stead.net.parties import read_parties
 
-    read_parties(data.decode("utf-8", "surrogateescape"))
+    try:
+        read_parties(data.decode("utf-8", "surrogateescape"))
+    except SteadError as error:  # the words that it quotes from the file are not another answer
+        raise type(error)(re.sub(r"'.*'|\"[^\"]*\"", "", error.what, flags=re.DOTALL)) from None
 
 
 def party_files() -> list[bytes]:

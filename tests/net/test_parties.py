@@ -63,6 +63,9 @@ def test_errors_name_the_place(old, new, words):
 def test_other_keys_beside_the_tables_are_refused():
     with pytest.raises(UsageError, match="no key 'node'"):
         read_parties(GOOD + '[node]\nname = "x"\n')
+    for value in ("7" * 5000, "[" * 5000):  # found by fuzzing: neither is an error of the TOML reader's own
+        with pytest.raises(UsageError, match="no such file has"):
+            read_parties(f"number = {value}")
     with pytest.raises(UsageError, match="up to 65536"):
         read_parties("#" * 70_000)
 

@@ -81,7 +81,7 @@ class Parties(msgspec.Struct, frozen=True):
         if len(set(keys)) != len(keys):
             raise UsageError("two parties have the same key.", hint="each makes its own with `stead mpc keys NAME`")
         if blank := next((party.name for party in self.members if not party.key and not party.identity), None):
-            raise UsageError(f"{blank} has neither a key nor an identity.")
+            raise UsageError(f"{blank!r} has neither a key nor an identity.")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -132,8 +132,10 @@ def read_parties(text: str) -> Parties:
         raise UsageError(f"a file of parties has up to {MAX_FILE_BYTES} characters.")
     try:
         values = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise UsageError(f"the file of parties is not TOML: {error}.") from None
+    except (ValueError, RecursionError):  # a number of thousands of digits, thousands of brackets
+        raise UsageError("the file of parties holds a value that no such file has.") from None
     if unknown := next((name for name in values if name != "party"), None):
         raise UsageError(f"the file of parties: there is no key {unknown[:40]!r}.", hint="it holds [[party]] tables")
     tables = values.get("party", [])
