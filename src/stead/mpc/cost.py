@@ -23,6 +23,14 @@ class Cost:
         """One after the other."""
         return Cost(self.rounds + other.rounds, _added(self.sent, other.sent), _added(self.dealt, other.dealt))
 
+    def since(self, earlier: Cost) -> Cost:
+        """What was added after ``earlier``."""
+        return Cost(
+            self.rounds - earlier.rounds,
+            _added(self.sent, tuple(-count for count in earlier.sent)),
+            _added(self.dealt, tuple(-count for count in earlier.dealt)),
+        )
+
     @property
     def total_bytes(self) -> int:
         """All bytes of all parties, prepared and online."""

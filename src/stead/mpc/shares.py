@@ -72,7 +72,7 @@ class Share:
         return self.map(lambda part: part.reshape(tuple(shape)))
 
     def __getitem__(self, index: Any) -> Share:
-        return self.map(lambda part: np.asarray(part[index]))
+        return self.map(lambda part: np.asanyarray(part[index]))
 
     def __repr__(self) -> str:
         return f"Share(shape={self.shape}, parts=<redacted>)"
