@@ -1,8 +1,12 @@
 // The binding of the bit and fixed-point kernels. What each computes is said in src/stead/mpc/kernels/.
 
+#include "bits_aes.hpp"
 #include "bits_arrays.hpp"
 
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+
+#include <optional>
 
 namespace stead::bits {
 namespace {
@@ -88,6 +92,22 @@ void bound_shift(Flat<const Word> ring, int bits, Flat<Word> out, Size threads, 
              [&](Range part) { variant.shift(ring.data(), bits, out.data(), part); });
 }
 
+void bound_keystream(nb::bytes key, nb::bytes counter, Size skip, Flat<Word> out, std::optional<Flat<const Word>> values,
+                     bool by_xor) {
+    require(keystream_runs(), "keystream: this processor or this build has no VAES");
+    require(key.size() == kKeyBytes && counter.size() == kCounterBytes && skip <= 1, "keystream: 32 and 16 bytes, skip 0 or 1");
+    require(!values || values->size() == out.size(), "keystream: the sizes differ");
+    const Keystream job{reinterpret_cast<const std::uint8_t *>(key.c_str()),
+                        reinterpret_cast<const std::uint8_t *>(counter.c_str()),
+                        skip,
+                        !values ? Combine::kDraw : (by_xor ? Combine::kXor : Combine::kSubtract),
+                        values ? values->data() : nullptr,
+                        out.data(),
+                        out.size()};
+    nb::gil_scoped_release released;
+    keystream(job);
+}
+
 }  // namespace
 }  // namespace stead::bits
 
@@ -115,5 +135,8 @@ NB_MODULE(_bits, m) {
     m.def("decode", &bound_decode<double>, array("ring"), nb::arg("scale"), array("values"), threads, variant);
     m.def("decode", &bound_decode<float>, array("ring"), nb::arg("scale"), array("values"), threads, variant);
     m.def("shift", &bound_shift, array("ring"), nb::arg("bits"), array("out"), threads, variant);
+    m.def("keystream_runs", &keystream_runs, "Whether this processor and this build have `keystream`.");
+    m.def("keystream", &bound_keystream, nb::arg("key"), nb::arg("counter"), nb::arg("skip"), array("out"),
+          array("values").none(), nb::arg("by_xor"));
     bind_masked(m);
 }

@@ -1,5 +1,6 @@
 // Which variant this processor can run.
 
+#include "bits_aes.hpp"
 #include "bits_kernels.hpp"
 
 #include <cstring>
@@ -25,7 +26,18 @@ bool has_avx512() {
 #endif
 }
 
+bool has_vaes() {
+#if defined(__x86_64__) && defined(__GNUC__)
+    return __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
+           __builtin_cpu_supports("vaes") != 0 && __builtin_cpu_supports("aes") != 0;
+#else
+    return false;
+#endif
+}
+
 }  // namespace
+
+bool keystream_runs() { return has_vaes() && keystream_built(); }
 
 const Variant *variant_named(const char *name) {
     const Variant *candidates[] = {has_avx512() ? avx512() : nullptr, has_avx2() ? avx2() : nullptr, portable()};

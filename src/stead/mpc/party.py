@@ -9,16 +9,15 @@ from typing import NoReturn
 
 import numpy as np
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from stead.core.channel import PartyChannel
 from stead.core.entropy import Entropy
+from stead.mpc.kernels import keystream
 from stead.mpc.shares import Planes, RingArray, words
 
-KEY_BYTES = 32
+KEY_BYTES = keystream.KEY_BYTES
 PAIR_DOMAIN = b"stead/mpc/pair/v1"
-_CHUNK = bytes(1 << 18)
 
 
 class RingStream:
@@ -28,18 +27,19 @@ class RingStream:
     """
 
     def __init__(self, key: bytes) -> None:
-        if len(key) != KEY_BYTES:
-            raise ValueError(f"a keystream needs a key of {KEY_BYTES} bytes, not {len(key)}")
-        self._stream = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
+        self._stream = keystream.Keystream(key)
 
     def ring(self, shape: tuple[int, ...]) -> RingArray:
         """The next elements of Z_2^64 as an array of ``shape``."""
-        out = np.empty(math.prod(shape) * 8, dtype=np.uint8)
-        view = out.data
-        for start in range(0, len(out), len(_CHUNK)):
-            size = min(len(_CHUNK), len(out) - start)
-            self._stream.update_into(_CHUNK if size == len(_CHUNK) else bytes(size), view[start : start + size])
-        return out.view(np.uint64).reshape(shape)
+        return self._stream.draw(math.prod(shape)).reshape(shape)
+
+    def taken_from(self, values: RingArray) -> RingArray:
+        """Values minus the next elements, in one pass: the other half of a dealt secret."""
+        return self._stream.taken_from(np.ascontiguousarray(values)).reshape(values.shape)
+
+    def xored_with(self, planes: Planes) -> Planes:
+        """Packed bits and the next ones, by exclusive or, in one pass."""
+        return self._stream.xored_with(np.ascontiguousarray(planes)).reshape(planes.shape)
 
     def planes(self, width: int, shape: tuple[int, ...]) -> Planes:
         """The next packed bits: ``width`` of them for each value of ``shape``."""
