@@ -392,14 +392,16 @@ def _matrices(left: _Terms, right: _Terms, target: Array, how: tuple[str, int, b
         left = _each(left, lambda part: part.reshape(-1, part.shape[-1]))
         target = target.reshape(-1, target.shape[-1])
     batch = target.shape[:-2]
-    left = _each(left, lambda part: np.broadcast_to(part, (*(batch or (1,)), *part.shape[-2:])))
-    right = _each(right, lambda part: np.broadcast_to(part, (*(batch or (1,)), *part.shape[-2:])))
-    target = target.reshape(*(batch or (1,)), *target.shape[-2:])
+    if not batch:
+        _ring.matmul(_at(left, (None,)), _at(right, (None,)), target[None], how)
+        return
+    left = _each(left, lambda part: np.broadcast_to(part, (*batch, *part.shape[-2:])))
+    right = _each(right, lambda part: np.broadcast_to(part, (*batch, *part.shape[-2:])))
     for index in np.ndindex(batch[:-1]):
         _ring.matmul(_at(left, index), _at(right, index), target[index], how)
 
 
-def _at(terms: _Terms, index: tuple[int, ...]) -> _Terms:
+def _at(terms: _Terms, index: tuple[int | None, ...]) -> _Terms:
     return _each(terms, lambda part: part[index])
 
 
