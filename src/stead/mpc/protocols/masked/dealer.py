@@ -62,8 +62,7 @@ class Hand:
     def deal(self, *values: RingArray) -> None:
         """Ring elements, by addition."""
         for value in values:
-            part = self._parts.ring(value.shape)
-            self._sink.write(np.subtract(value, part, out=part))
+            self._sink.write(self._parts.taken_from(value))
 
     def deal_narrow(self, value: RingArray, bits: int) -> None:
         """Values of which only ``bits`` bits matter."""
@@ -75,8 +74,7 @@ class Hand:
 
     def deal_bits(self, planes: Planes) -> None:
         """Packed bits, by exclusive or."""
-        part = self._parts.ring(planes.shape)
-        self._sink.write(np.bitwise_xor(planes, part, out=part))
+        self._sink.write(self._parts.xored_with(planes))
 
     def leaves(self, x: Share, bits: int) -> Leaves:
         """See ``Side``."""
