@@ -230,7 +230,7 @@ class Preprocessing:
             tag = _tagger(self._header)
             parts: list[bytes | memoryview] = [
                 _preamble(self._header),
-                *(part.data for part in self._body if part.size),
+                *(part.data.cast("B") for part in self._body if part.size),
             ]
             for part in parts:
                 tag.authenticate_additional_data(part)
@@ -241,6 +241,29 @@ class Preprocessing:
             os.fsync(file.fileno())
         _sync(Path(path).parent)
         self._body = []
+
+    def release(self) -> tuple[Header, list[RingArray]]:
+        """Header and body, to be sent to whose it is; this object is used up.
+
+        Raises:
+            UsageError: it is used, or lies in a file.
+        """
+        if self._path is not None:
+            raise UsageError(f"this material lies in {self._path}.", hint="hand over the file")
+        self._use("sent")
+        body, self._body = self._body, []
+        return self._header, body
+
+    @classmethod
+    def received(cls, header: Header, body: memoryview) -> Preprocessing:
+        """What ``release`` gave, after its way over a sealed channel.
+
+        Raises:
+            BadMessage: the header is no material's, or the body is not what it says.
+        """
+        if not _sound(header) or len(body) != 8 * header.words:
+            raise BadMessage(f"material of {len(body):,} bytes with a header that does not fit it.")
+        return cls(header, [np.frombuffer(body, dtype="<u8") if header.words else np.empty(0, np.uint64)])
 
     @classmethod
     def open(cls, path: Path | str) -> Preprocessing:
@@ -328,7 +351,13 @@ def _parse(data: bytes, size: int) -> Header:
     if len(data) < start + padded or any(data[start + length : start + padded]):
         raise BadMessage("this material ends before its header does, or is damaged.")
     header = decode(data[start : start + length], Header)
-    sound = (
+    if not _sound(header) or size != start + padded + 8 * header.words + TAG_BYTES:
+        raise BadMessage(f"this material is {size:,} bytes long, which is not what its header says, or it is damaged.")
+    return header
+
+
+def _sound(header: Header) -> bool:
+    return (
         len(header.id) == ID_BYTES
         and len(header.seed) == KEY_BYTES
         and header.place in {FIRST, SECOND}
@@ -336,9 +365,6 @@ def _parse(data: bytes, size: int) -> Header:
         and header.words >= 0
         and (header.place == SECOND or header.words == 0)
     )
-    if not sound or size != start + padded + 8 * header.words + TAG_BYTES:
-        raise BadMessage(f"this material is {size:,} bytes long, which is not what its header says, or it is damaged.")
-    return header
 
 
 def _preamble(header: Header) -> bytes:
