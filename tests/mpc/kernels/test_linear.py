@@ -177,6 +177,14 @@ def test_the_fastest_variant_is_the_first():
     assert set(VARIANTS) <= {"avx512", "avx2", "portable", "numpy"}
 
 
+def test_without_a_compiler_numpy_gives_the_same(monkeypatch):
+    a = numbers(np.random.default_rng(8), np.uint64, 20, 20)
+    native = linear.matmul(a, a, add_b=a)
+    monkeypatch.setattr(linear, "_ring", None)
+    assert linear.variants() == ("numpy",)
+    np.testing.assert_array_equal(linear.matmul(a, a, add_b=a), native)
+
+
 @pytest.mark.skipif(linear.supported() == "numpy", reason="the native kernels are not built")
 def test_other_threads_run_meanwhile():
     """With a switch interval beyond the test, another thread runs only if the kernel lets the interpreter go."""
