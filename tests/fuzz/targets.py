@@ -411,7 +411,7 @@ def parse_parties(data: bytes) -> None:
     try:
         read_parties(data.decode("utf-8", "surrogateescape"))
     except SteadError as error:  # the words that it quotes from the file are not another answer
-        raise type(error)(re.sub(r"'.*'|\"[^\"]*\"", "", error.what, flags=re.DOTALL)) from None
+        raise type(error)(re.split("['\"]", error.what)[0]) from None
 
 
 def party_files() -> list[bytes]:
