@@ -34,6 +34,17 @@ struct Range {
     Size end;
 };
 
+// The low `width` bits of `size` values (plus an addend, if there is one), each by exclusive or with `flip`; padding bits
+// are those of 0.
+struct Packing {
+    const Word *values;
+    const Word *addend;  // or null
+    Size size;
+    Size width;
+    Word flip;  // 0 or all ones
+    Rows<Word> planes;
+};
+
 // x AND y of masked bits, as a part.
 struct And {
     Size rows;
@@ -80,6 +91,26 @@ struct Selection {
     bool first;
 };
 
+// What the dealer deals for a truncation or a selection: secrets minus what stands in their places. l = l1 + l2 is the
+// value's mask, b = b1 xor b2 that of the bit.
+struct Dealing {
+    const Word *l1, *l2;
+    const Word *b1, *b2;  // planes
+    Word *quotient;       // floor(l / 2^bits); not without bits
+    Word *bit;            // b
+    Word *bit_rest;       // b times the quotient; without bits b l
+    void *wrap;           // the top bit of l; not without bits
+    void *bit_wrap;       // b times that; not without bits
+    int bits;             // 0 .. 62
+};
+
+// The product of two masks of bits, x = x1 xor x2 and y = y1 xor y2, added to `out` by exclusive or.
+struct MaskProduct {
+    Size rows;
+    Rows<const Word> x1, x2, y1, y2;
+    Rows<Word> out;
+};
+
 // A function for each width of narrow words: 2, 4 and 8 bytes.
 template <class Job>
 struct ByWidth {
@@ -90,8 +121,8 @@ struct ByWidth {
 
 struct Variant {
     const char *name;
-    // The low `width` bits of `size` values; padding bits are 0. The range counts words and begins at a multiple of kGroup.
-    void (*to_planes)(const Word *values, Size size, Size width, Rows<Word> planes, Range words);
+    // The range counts words and begins at a multiple of kGroup.
+    void (*to_planes)(const Packing &job, Range words);
     // The values whose low bits these are; what lies above is 0.
     void (*from_planes)(Rows<const Word> planes, Size width, Word *values, Size size, Range words);
     // Bit t of word w as the value 64 * w + t, 0 or 1.
@@ -115,6 +146,11 @@ struct Variant {
     void (*select_part)(const Selection &job, Range range);
     ByWidth<Selection> select_truncate_part;
     void (*inject_part)(const Selection &job, Range range);
+    // The dealer's: words, values, values.
+    void (*mask_product)(const MaskProduct &job, Range words);
+    ByWidth<Dealing> deal_truncate;
+    ByWidth<Dealing> deal_select_truncate;
+    void (*deal_select)(const Dealing &job, Range range);
 };
 
 // Null where the variant is not built; whether this processor can run it is asked elsewhere.

@@ -74,22 +74,26 @@ struct Stripe {
 inline Size smaller(Size a, Size b) { return a < b ? a : b; }
 
 template <class Blocks>
-void to_planes(const Word *values, Size size, Size width, Rows<Word> planes, Range words) {
+void to_planes(const Packing &job, Range words) {
+    constexpr Size values = kGroup * kWordBits;
     Stripe stripe;
     for (Size w = words.begin; w < words.end; w += kStripe) {
         const Size count = smaller(kStripe, words.end - w);
         for (Size g = 0; g < count; g += kGroup) {
             const Size first = (w + g) * kWordBits;
-            const Word *source = values + first;
-            if (first + kGroup * kWordBits > size) {
-                for (Size t = 0; t < kGroup * kWordBits; ++t) stripe.values[t] = first + t < size ? source[t] : 0;
+            const Word *source = job.values + first;
+            const Size here = smaller(values, job.size - first);
+            if (here < values || job.addend) {
+                for (Size t = 0; t < here; ++t) stripe.values[t] = source[t];
+                for (Size t = here; t < values; ++t) stripe.values[t] = 0;
+                for (Size t = 0; job.addend && t < here; ++t) stripe.values[t] += job.addend[first + t];
                 source = stripe.values;
             }
-            Blocks::pack(source, width, {stripe.words[0] + g, kStripe});
+            Blocks::pack(source, job.width, {stripe.words[0] + g, kStripe});
         }
-        for (Size j = 0; j < width; ++j) {
-            Word *target = planes.at(j) + w;
-            for (Size g = 0; g < count; ++g) target[g] = stripe.words[j][g];
+        for (Size j = 0; j < job.width; ++j) {
+            Word *target = job.planes.at(j) + w;
+            for (Size g = 0; g < count; ++g) target[g] = stripe.words[j][g] ^ job.flip;
         }
     }
 }
@@ -168,7 +172,12 @@ constexpr Variant variant(const char *name) {
             .select_part = select_part,
             .select_truncate_part = {select_truncate_part<std::uint16_t>, select_truncate_part<std::uint32_t>,
                                      select_truncate_part<Word>},
-            .inject_part = inject_part};
+            .inject_part = inject_part,
+            .mask_product = mask_product,
+            .deal_truncate = {deal_truncate<std::uint16_t>, deal_truncate<std::uint32_t>, deal_truncate<Word>},
+            .deal_select_truncate = {deal_select_truncate<std::uint16_t>, deal_select_truncate<std::uint32_t>,
+                                     deal_select_truncate<Word>},
+            .deal_select = deal_select};
 }
 
 }  // namespace

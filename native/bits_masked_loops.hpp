@@ -224,5 +224,66 @@ void select_truncate_part(const Selection &job, Range range) {
     });
 }
 
+[[maybe_unused]] void mask_product(const MaskProduct &job, Range words) {
+    for (Size j = 0; j < job.rows; ++j) {
+        const Word *x1 = job.x1.at(j), *x2 = job.x2.at(j), *y1 = job.y1.at(j), *y2 = job.y2.at(j);
+        Word *out = job.out.at(j);
+        over_words(words, [&]<class V>(Size w) {
+            const V product = (load<V>(x1 + w) ^ load<V>(x2 + w)) & (load<V>(y1 + w) ^ load<V>(y2 + w));
+            store<V>(out + w, load<V>(out + w) ^ product);
+        });
+    }
+}
+
+template <class N>
+void deal_truncate(const Dealing &job, Range range) {
+    const Word *l1 = job.l1, *l2 = job.l2;
+    Word *__restrict quotient = job.quotient;
+    N *__restrict wrap = static_cast<N *>(job.wrap);
+    const int bits = job.bits;
+    for (Size i = range.begin; i < range.end; ++i) {
+        const Word l = l1[i] + l2[i];
+        quotient[i] = (l >> bits) - quotient[i];
+        wrap[i] = static_cast<N>((l >> 63) - wrap[i]);
+    }
+}
+
+// step(value, all ones where the bit's mask is 1, else 0).
+template <class Step>
+inline void over_mask(const Dealing &job, Range range, const Step &step) {
+    for (Size begin = range.begin; begin < range.end; begin += kWordBits) {
+        const Word word = job.b1[begin / kWordBits] ^ job.b2[begin / kWordBits];
+        const Size count = range.end - begin < kWordBits ? range.end - begin : kWordBits;
+        for (Size t = 0; t < count; ++t) step(begin + t, -(word >> t & 1));
+    }
+}
+
+template <class N>
+void deal_select_truncate(const Dealing &job, Range range) {
+    const Word *l1 = job.l1, *l2 = job.l2;
+    Word *__restrict quotient = job.quotient, *__restrict bit = job.bit, *__restrict bit_rest = job.bit_rest;
+    N *__restrict wrap = static_cast<N *>(job.wrap);
+    N *__restrict bit_wrap = static_cast<N *>(job.bit_wrap);
+    const int bits = job.bits;
+    over_mask(job, range, [=](Size i, Word b) {
+        const Word l = l1[i] + l2[i];
+        const Word shifted = l >> bits;
+        quotient[i] = shifted - quotient[i];
+        bit[i] = (b & 1) - bit[i];
+        bit_rest[i] = (b & shifted) - bit_rest[i];
+        wrap[i] = static_cast<N>((l >> 63) - wrap[i]);
+        bit_wrap[i] = static_cast<N>((b & l >> 63) - bit_wrap[i]);
+    });
+}
+
+[[maybe_unused]] void deal_select(const Dealing &job, Range range) {
+    const Word *l1 = job.l1, *l2 = job.l2;
+    Word *__restrict bit = job.bit, *__restrict bit_rest = job.bit_rest;
+    over_mask(job, range, [=](Size i, Word b) {
+        bit[i] = (b & 1) - bit[i];
+        bit_rest[i] = (b & (l1[i] + l2[i])) - bit_rest[i];
+    });
+}
+
 }  // namespace
 }  // namespace stead::bits

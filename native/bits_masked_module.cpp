@@ -164,6 +164,82 @@ void bound_inject_part(Read chosen_bits, Read bit, Read u, Flat<Word> out, bool 
              [&](Range part) { variant.inject_part(job, part); });
 }
 
+void bound_mask_product(const Pair &x, const Pair &y, Plane<Word> out, const How &how) {
+    const Variant &variant = chosen(std::get<1>(how));
+    const Size rows = out.shape(0), words = out.shape(1);
+    const auto &[x1, x2] = x;
+    const auto &[y1, y2] = y;
+    for (const auto *operand : {&x1, &x2, &y1, &y2}) require(same(*operand, rows, words), "mask_product: the shapes differ");
+    const MaskProduct job{rows, rows_of(x1), rows_of(x2), rows_of(y1), rows_of(y2), rows_of(out)};
+    nb::gil_scoped_release released;
+    in_parts(words, kGroup, std::get<0>(how), kWordsWorthAThread, [&](Range part) { variant.mask_product(job, part); });
+}
+
+using Written = Flat<Word>;
+using NarrowWritten = nb::ndarray<nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+template <class Job>
+auto of_written_width(const ByWidth<Job> &kernels, const NarrowWritten &wrap) {
+    const auto type = wrap.dtype();
+    require(type.code == static_cast<std::uint8_t>(nb::dlpack::dtype_code::UInt) && type.lanes == 1 &&
+                (type.bits == 16 || type.bits == 32 || type.bits == 64),
+            "narrow words are uint16, uint32 or uint64");
+    if (type.bits == 16) return kernels.two;
+    return type.bits == 32 ? kernels.four : kernels.eight;
+}
+
+void bound_deal_truncate(const std::tuple<Read, Read> &masks, const std::tuple<Written, NarrowWritten> &parts, int bits,
+                         const How &how) {
+    const Variant &variant = chosen(std::get<1>(how));
+    const auto &[l1, l2] = masks;
+    const auto &[quotient, wrap] = parts;
+    check_shift(bits);
+    check_sizes(l1.size(), l2, quotient, wrap);
+    const auto kernel = of_written_width(variant.deal_truncate, wrap);
+    Dealing job{};
+    job.l1 = l1.data();
+    job.l2 = l2.data();
+    job.quotient = quotient.data();
+    job.wrap = wrap.data();
+    job.bits = bits;
+    nb::gil_scoped_release released;
+    in_parts(l1.size(), kWordBits, std::get<0>(how), kValuesWorthAThread, [&](Range part) { kernel(job, part); });
+}
+
+void bound_deal_select(const std::tuple<Read, Read> &bit_masks, const std::tuple<Read, Read> &masks,
+                       const std::tuple<Written, Written> &parts, const How &how) {
+    const Variant &variant = chosen(std::get<1>(how));
+    const auto &[b1, b2] = bit_masks;
+    const auto &[l1, l2] = masks;
+    const auto &[bit, bit_mask] = parts;
+    check_sizes(l1.size(), l2, bit, bit_mask);
+    check_plane(b1, l1.size());
+    check_plane(b2, l1.size());
+    const Dealing job{l1.data(), l2.data(), b1.data(), b2.data(), nullptr, bit.data(), bit_mask.data(), nullptr, nullptr, 0};
+    nb::gil_scoped_release released;
+    in_parts(l1.size(), kWordBits, std::get<0>(how), kValuesWorthAThread,
+             [&](Range part) { variant.deal_select(job, part); });
+}
+
+void bound_deal_select_truncate(
+    const std::tuple<Read, Read> &bit_masks, const std::tuple<Read, Read> &masks,
+    const std::tuple<Written, NarrowWritten, Written, Written, NarrowWritten> &parts, int bits, const How &how) {
+    const Variant &variant = chosen(std::get<1>(how));
+    const auto &[b1, b2] = bit_masks;
+    const auto &[l1, l2] = masks;
+    const auto &[quotient, wrap, bit, bit_quotient, bit_wrap] = parts;
+    check_shift(bits);
+    check_sizes(l1.size(), l2, quotient, wrap, bit, bit_quotient, bit_wrap);
+    check_plane(b1, l1.size());
+    check_plane(b2, l1.size());
+    const auto kernel = of_written_width(variant.deal_select_truncate, wrap);
+    require(wrap.dtype() == bit_wrap.dtype(), "narrow words differ in width");
+    const Dealing job{l1.data(),   l2.data(),           b1.data(),   b2.data(),       quotient.data(),
+                      bit.data(),  bit_quotient.data(), wrap.data(), bit_wrap.data(), bits};
+    nb::gil_scoped_release released;
+    in_parts(l1.size(), kWordBits, std::get<0>(how), kValuesWorthAThread, [&](Range part) { kernel(job, part); });
+}
+
 }  // namespace
 
 void bind_masked(nb::module_ &m) {
@@ -180,6 +256,11 @@ void bind_masked(nb::module_ &m) {
     m.def("select_truncate_part", &bound_select_truncate_part, array("chosen"), array("m"), array("dealt"),
           array("u_and_out"), nb::arg("bits_and_first"), how);
     m.def("inject_part", &bound_inject_part, array("chosen"), array("bit"), array("u"), array("out"), nb::arg("first"), how);
+    m.def("mask_product", &bound_mask_product, array("x"), array("y"), array("out"), how);
+    m.def("deal_truncate", &bound_deal_truncate, array("masks"), array("parts"), nb::arg("bits"), how);
+    m.def("deal_select", &bound_deal_select, array("bit_masks"), array("masks"), array("parts"), how);
+    m.def("deal_select_truncate", &bound_deal_select_truncate, array("bit_masks"), array("masks"), array("parts"),
+          nb::arg("bits"), how);
 }
 
 }  // namespace stead::bits

@@ -11,14 +11,16 @@
 namespace stead::bits {
 namespace {
 
-void bound_to_planes(Flat<const Word> values, Plane<Word> planes, Size threads, const std::string &name) {
+void bound_to_planes(Flat<const Word> values, Plane<Word> planes, Size threads, const std::string &name,
+                     std::optional<Flat<const Word>> addend, bool invert) {
     const Variant &variant = chosen(name);
     const Rows<Word> target = rows_of(planes);
     const Size size = values.size(), width = planes.shape(0), words = planes.shape(1);
     require(words == words_of(size) && width <= kWordBits, "to_planes: the planes do not fit the values");
+    require(!addend || addend->size() == size, "to_planes: the addend does not fit the values");
+    const Packing job{values.data(), addend ? addend->data() : nullptr, size, width, invert ? ~Word{0} : 0, target};
     nb::gil_scoped_release released;
-    in_parts(words, kGroup, threads, kWordsWorthAThread,
-             [&](Range part) { variant.to_planes(values.data(), size, width, target, part); });
+    in_parts(words, kGroup, threads, kWordsWorthAThread, [&](Range part) { variant.to_planes(job, part); });
 }
 
 void bound_from_planes(Plane<const Word> planes, Flat<Word> values, Size threads, const std::string &name) {
@@ -127,7 +129,8 @@ NB_MODULE(_bits, m) {
         }
         return names;
     }, "The variants that can run here.");
-    m.def("to_planes", &bound_to_planes, array("values"), array("planes"), threads, variant);
+    m.def("to_planes", &bound_to_planes, array("values"), array("planes"), threads, variant,
+          array("addend").none() = nb::none(), nb::arg("invert") = false);
     m.def("from_planes", &bound_from_planes, array("planes"), array("values"), threads, variant);
     m.def("unpack", &bound_unpack, array("plane"), array("values"), threads, variant);
     m.def("encode", &bound_encode<double>, array("values"), nb::arg("scale"), array("ring"), threads, variant);

@@ -107,6 +107,10 @@ def test_the_kernels_as_protocols_call_them(monkeypatch, compiled):
     np.testing.assert_array_equal(bits.from_planes(planes, values.shape, threads=2), values & np.uint64((1 << 20) - 1))
     np.testing.assert_array_equal(bits.from_planes(planes[::3], values.shape) & np.uint64(1), values & np.uint64(1))
     np.testing.assert_array_equal(bits.pack(values), planes[0])
+    more = some(values.size, seed=8).reshape(values.shape)
+    np.testing.assert_array_equal(bits.to_planes(values, 33, plus=more), bits_reference.to_planes(values + more, 33))
+    turned = bits_reference.to_planes(values, 33) ^ np.uint64((1 << 64) - 1)
+    np.testing.assert_array_equal(bits.to_planes(values, 33, invert=True), turned)
     np.testing.assert_array_equal(bits.unpack(planes[3], values.size).reshape(values.shape), values >> np.uint64(3) & 1)
 
 

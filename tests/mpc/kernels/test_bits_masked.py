@@ -105,7 +105,8 @@ def test_parts_of_a_conjunction_add_up():
     x, y = drawn(5, 9, seed=17), drawn(5, 9, seed=18)
     lx, ly = drawn(2, 5, 9, seed=19), drawn(2, 5, 9, seed=20)
     mx, my = x ^ lx[0] ^ lx[1], y ^ ly[0] ^ ly[1]
-    dealt = split((lx[0] ^ lx[1]) & (ly[0] ^ ly[1]), 21)
+    stream = drawn(5, 9, seed=21)
+    dealt = stream, masked.mask_product((lx[0], lx[1]), (ly[0], ly[1]), stream.copy())
     parts = [masked.masked_and((mx, lx[i]), (my, ly[i]), dealt[i], first=i == 0) for i in range(2)]
     np.testing.assert_array_equal(parts[0] ^ parts[1], x & y)
 
@@ -224,6 +225,74 @@ def test_native_groups_are_those_of_the_reference(variant, first, depth):
                     np.testing.assert_array_equal(mine, theirs)
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("shift", [0, 1, 16, 33])
+def test_what_is_dealt_and_the_keystream_add_up_to_the_secrets(monkeypatch, compiled, size, shift):
+    if not compiled:
+        monkeypatch.setattr(masked, "_native", None)
+    b, l, columns = drawn(2, words((size,)), seed=60), drawn(2, size, seed=61), 5 if shift else 2
+    kinds = [np.uint64] * columns
+    if 0 < shift <= 32:
+        kinds[1] = kinds[4] = np.uint16 if shift <= 16 else np.uint32
+    stream = [drawn(size, seed=62 + at).astype(kind) for at, kind in enumerate(kinds)]
+    parts = [column.copy() for column in stream]
+    masked.deal_select((b[0], b[1]), (l[0], l[1]), parts, shift)
+    bit = [int(v) for v in bits.unpack(b[0] ^ b[1], size)]
+    mask = [(int(v) + int(w)) & ALL for v, w in zip(*l, strict=True)]
+    if shift:
+        r, rho = [v >> shift for v in mask], [v >> 63 for v in mask]
+        secrets = [
+            r,
+            rho,
+            bit,
+            [c * v for c, v in zip(bit, r, strict=True)],
+            [c & v for c, v in zip(bit, rho, strict=True)],
+        ]
+    else:
+        secrets = [bit, [c * v for c, v in zip(bit, mask, strict=True)]]
+    for secret, part, drawn_part in zip(secrets, parts, stream, strict=True):
+        assert part.dtype == drawn_part.dtype
+        modulus = 1 << 8 * part.dtype.itemsize
+        assert [int(v) for v in part + drawn_part] == [v % modulus for v in secret]
+    if shift:
+        pair = stream[0].copy(), stream[1].copy()
+        masked.deal_truncate((l[0], l[1]), pair, shift)
+        np.testing.assert_array_equal(pair[0], parts[0])
+        np.testing.assert_array_equal(pair[1], parts[1])
+
+
+@needs_kernels
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_native_dealing_is_that_of_the_reference(variant, threads):
+    native, how = masked._native, (threads, variant)
+    for size in [*SIZES, 300_001]:
+        b, l = tuple(drawn(2, words((size,)), seed=70)), tuple(drawn(2, size, seed=71))
+        for kind in (np.uint16, np.uint32, np.uint64):
+            kinds = (np.uint64, kind, np.uint64, np.uint64, kind)
+            stream = [drawn(size, seed=72 + at).astype(each) for at, each in enumerate(kinds)]
+            got, expected = (tuple(column.copy() for column in stream) for _ in range(2))
+            native.deal_select_truncate(b, l, got, 15, how)
+            masked_reference.deal_select(b, l, expected, 15)
+            for mine, theirs in zip(got, expected, strict=True):
+                np.testing.assert_array_equal(mine, theirs)
+            native.deal_truncate(l, got[:2], 15, how)
+            masked_reference.deal_truncate(l, expected[:2], 15)
+            np.testing.assert_array_equal(got[1], expected[1])
+            np.testing.assert_array_equal(got[0], expected[0])
+        got, expected = (tuple(column.copy() for column in stream[2:4]) for _ in range(2))
+        native.deal_select(b, l, got, how)
+        masked_reference.deal_select(b, l, expected, 0)
+        np.testing.assert_array_equal(got[0], expected[0])
+        np.testing.assert_array_equal(got[1], expected[1])
+    for columns in COLUMNS:
+        x1, x2, y1, y2, onto = drawn(5, 4, columns, seed=80)
+        expected = masked_reference.mask_product((x1, x2), (y1, y2), onto.copy())
+        native.mask_product((x1, x2), (y1, y2), onto, how)
+        np.testing.assert_array_equal(onto, expected)
+
+
 @needs_kernels
 def test_what_does_not_fit_is_refused():
     native, how = masked._native, (1, "")
@@ -242,7 +311,19 @@ def test_what_does_not_fit_is_refused():
         native.subset_products(np.zeros((5, 1), np.uint64), 5, np.zeros((26, 1), np.uint64), False, how)
     with pytest.raises(ValueError, match="shapes do not fit"):
         native.fold_groups((plane[None], plane[None], plane[None]), 2, plane[None], None, (True, True), how)
+    with pytest.raises(ValueError, match="sizes differ"):
+        native.deal_select((n, n), (n, n), (n.copy(), n[:3].copy()), how)
+    with pytest.raises(ValueError, match="plane is too short"):
+        native.deal_select_truncate((plane, n), (n, n), (n.copy(),) * 5, 8, how)
+    with pytest.raises(ValueError, match="differ in width"):
+        native.deal_select_truncate(
+            (n, n), (n, n), (n.copy(), n.astype(np.uint16), n.copy(), n.copy(), n.copy()), 8, how
+        )
+    with pytest.raises(ValueError, match="shapes differ"):
+        native.mask_product((plane[None], plane[None]), (plane[None], n[None]), plane[None], how)
     with pytest.raises(TypeError):  # a converted copy would be written to, and lost
+        native.deal_truncate((n, n), (n.astype(np.uint32), n.copy()), 8, how)
+    with pytest.raises(TypeError):
         native.inject_part(np.zeros(2, np.uint64), n, n, np.zeros(65, np.int64), True, how)
     with pytest.raises(TypeError):
         native.select_part(np.zeros(2, np.uint64), (n.astype(np.int32), n), (n, n), n, n.copy(), True, how)

@@ -32,21 +32,27 @@ def variants() -> tuple[str, ...]:
     return tuple(_native.variants()) if _native is not None else ()
 
 
-def to_planes(values: RingArray, width: int = WORD, *, threads: int = 1) -> Planes:
+def to_planes(
+    values: RingArray, width: int = WORD, *, plus: RingArray | None = None, invert: bool = False, threads: int = 1
+) -> Planes:
     """The low ``width`` bits of each value, packed: bit j of value 64*w + t is bit t of word [j, w].
 
     Args:
         values: any shape, dtype uint64.
         width: 0 .. 64.
+        plus: added to the values first, of the same shape.
+        invert: whether every bit is turned.
         threads: at most.
 
     Returns:
-        Shape (width, words(values.shape)); padding bits are 0.
+        Shape (width, words(values.shape)); padding bits are those of 0.
     """
     if _native is None:
-        return reference.to_planes(values, width)
+        planes = reference.to_planes(values if plus is None else values + plus, width)
+        return np.invert(planes, out=planes) if invert else planes
     planes = np.empty((width, words(values.shape)), dtype=np.uint64)
-    _native.to_planes(np.ascontiguousarray(values).reshape(-1), planes, threads)
+    addend = None if plus is None else np.ascontiguousarray(plus).reshape(-1)
+    _native.to_planes(np.ascontiguousarray(values).reshape(-1), planes, threads, "", addend, invert)
     return planes
 
 

@@ -23,8 +23,11 @@ except ImportError:
 __all__ = [
     "Narrow",
     "Pair",
+    "deal_select",
+    "deal_truncate",
     "fold_groups",
     "inject_part",
+    "mask_product",
     "masked_and",
     "select_part",
     "select_truncate_part",
@@ -111,3 +114,29 @@ def fold_groups(
         reference.fold_groups(operands, depth, into, first=first, every=every)
         return
     _native.fold_groups(operands, depth, *into, (first, not every), (threads, ""))
+
+
+def mask_product(x: Pair, y: Pair, onto: Planes, *, threads: int = 1) -> Planes:
+    """See ``masked_reference.mask_product``."""
+    if _native is None:
+        return reference.mask_product(x, y, onto)
+    _native.mask_product(x, y, onto, (threads, ""))
+    return onto
+
+
+def deal_truncate(masks: Pair, parts: tuple[RingArray, Narrow], bits: int, *, threads: int = 1) -> None:
+    """See ``masked_reference.deal_truncate``."""
+    if _native is None:
+        reference.deal_truncate(masks, parts, bits)
+        return
+    _native.deal_truncate(masks, parts, bits, (threads, ""))
+
+
+def deal_select(bit: Pair, masks: Pair, parts: Sequence[Narrow], bits: int, *, threads: int = 1) -> None:
+    """See ``masked_reference.deal_select``."""
+    if _native is None:
+        reference.deal_select(bit, masks, parts, bits)
+    elif bits:
+        _native.deal_select_truncate(bit, masks, tuple(parts), bits, (threads, ""))
+    else:
+        _native.deal_select(bit, masks, tuple(parts), (threads, ""))

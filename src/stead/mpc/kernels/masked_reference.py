@@ -225,3 +225,44 @@ def fold_groups(
             if wanted:
                 borrow[target] = v_of[0]
         r_of = r_of[0::2]
+
+
+def mask_product(x: Pair, y: Pair, onto: Planes) -> Planes:
+    """The dealer's (x1 ^ x2) (y1 ^ y2), added to ``onto`` by exclusive or, in place."""
+    return np.bitwise_xor(onto, (x[0] ^ x[1]) & (y[0] ^ y[1]), out=onto)
+
+
+def deal_truncate(masks: Pair, parts: tuple[RingArray, Narrow], bits: int) -> None:
+    """What the dealer deals for ``truncate_part``, minus the parts that are there, in their place.
+
+    Args:
+        masks: both parts of l.
+        parts: of R = floor(l / 2^bits), and of rho, the top bit of l.
+        bits: how far to shift, 1 .. 62.
+    """
+    whole = masks[0] + masks[1]
+    _deal(whole >> np.uint64(bits), parts[0])
+    _deal(whole >> _TOP, parts[1])
+
+
+def deal_select(bit: Pair, masks: Pair, parts: Sequence[Narrow], bits: int) -> None:
+    """What the dealer deals for ``select_truncate_part``, or without bits ``select_part``, as ``deal_truncate`` does.
+
+    Args:
+        bit: both parts of l_b, one packed plane each.
+        masks: both parts of l.
+        parts: of R, rho, l_b, l_b R and l_b rho; without bits of l_b and l_b l.
+        bits: how far to shift; 0 .. 62.
+    """
+    whole = masks[0] + masks[1]
+    hidden = unpack(bit[0] ^ bit[1], whole.size)
+    secrets: tuple[RingArray, ...] = (hidden, hidden * whole)
+    if bits:
+        quotient, wrap = whole >> np.uint64(bits), whole >> _TOP
+        secrets = (quotient, wrap, hidden, hidden * quotient, hidden * wrap)
+    for secret, part in zip(secrets, parts, strict=True):
+        _deal(secret, part)
+
+
+def _deal(secret: RingArray, part: Narrow) -> None:
+    np.subtract(secret.astype(part.dtype), part, out=part)
