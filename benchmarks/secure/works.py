@@ -1,0 +1,84 @@
+"""What is computed: the same inputs and the same straight-line code for every protocol; a party's process runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from stead.mpc.functions.softmax import softmax
+
+from stead.mpc.fixed import FRACTION, Secret, encode
+from stead.mpc.forms import MATMUL
+from stead.mpc.functions.activation import relu
+from stead.mpc.protocol import Protocol
+
+Array = npt.NDArray[Any]
+FIRST, SECOND = 1, 2
+"""Who owns what: the model's owner and the input's owner, by place; with two owners place 0 only helps."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One thing that is measured.
+
+    Attributes:
+        inputs: a name, an owner and an array for each secret, drawn from a seed.
+        compute: from secrets in that order to one secret result.
+        plain: the same on float64 arrays.
+    """
+
+    inputs: Callable[[], list[tuple[int, Array]]]
+    compute: Callable[[Protocol, list[Secret]], Secret]
+    plain: Callable[[list[Array]], Array]
+
+
+def _normal(*shape: int, seed: int) -> Array:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def _product(p: Protocol, secrets: list[Secret]) -> Secret:
+    x, y = secrets
+    whole = p.product(MATMUL, x.share, y.share)
+    return Secret(p.truncate(whole, FRACTION), FRACTION)
+
+
+def _softmax(values: list[Array]) -> Array:
+    powers = np.exp(values[0] - values[0].max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+WORKS: dict[str, Work] = {
+    "matmul 1000x1000": Work(
+        lambda: [(FIRST, _normal(1000, 1000, seed=1)), (SECOND, _normal(1000, 1000, seed=2))],
+        _product,
+        lambda values: np.asarray(values[0] @ values[1]),
+    ),
+    "relu 1M": Work(
+        lambda: [(SECOND, _normal(1_000_000, seed=3))],
+        lambda p, secrets: relu(p, secrets[0]),
+        lambda values: np.maximum(values[0], 0),
+    ),
+    "relu 1M, 32 bits": Work(
+        lambda: [(SECOND, _normal(1_000_000, seed=3))],
+        lambda p, secrets: relu(p, secrets[0], bits=32),
+        lambda values: np.maximum(values[0], 0),
+    ),
+    "softmax 1000x10": Work(
+        lambda: [(SECOND, _normal(1000, 10, seed=4))],
+        lambda p, secrets: softmax(p, secrets[0], axis=1),
+        _softmax,
+    ),
+}
+
+
+def entered(p: Protocol, work: Work) -> list[Secret]:
+    """Share the inputs, each by its owner."""
+    secrets = []
+    for owner, array in work.inputs():
+        at = owner if p.facts.parties > 1 else 0
+        mine = encode(array) if p.party.place == at else None
+        secrets.append(Secret(p.share(mine, array.shape, at), FRACTION))
+    return secrets
