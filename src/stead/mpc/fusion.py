@@ -1,7 +1,7 @@
 """Rewriting a Program for shares: the same results, with fewer comparisons, rounds and truncations.
 
 ``fused`` changes no meaning: max-pool goes before ReLU, the signs that ReLU has found serve its gradient, the winners
-of a max-pool serve its gradient, exp(log_softmax) becomes a division. ``summed`` moves sums over examples to where they
+of a max-pool serve its gradient, softmax and GELU become one function each. ``summed`` moves sums over examples to where they
 cost least. What the model's owner can do in the clear stands in ``stead.mpc.folding``.
 """
 
@@ -26,7 +26,7 @@ def fused(graph: Graph, public: AbstractSet[int] = frozenset()) -> Graph:
         graph: of a Program.
         public: values that all know: what reads them alone stays as it is.
     """
-    for change in (_pool_first, _shared_signs, _shared_winners, _softmax):
+    for change in (_pool_first, _shared_signs, _shared_winners, _softmax, _gated):
         graph = change(graph, public)
     return graph
 
@@ -134,24 +134,97 @@ def _scattered_pool(graph: Graph, makers: Mapping[int, Node], node: Node) -> Nod
 
 
 def _softmax(graph: Graph, public: AbstractSet[int]) -> Graph:
-    """exp(s - log(sum(exp(s)))) is exp(s) / sum(exp(s)): no logarithm, and no second exp."""
+    """exp(x - max) / sum and x - max - log(sum), and exp of that, as one operation each."""
     makers = graph.makers
-    nodes, changed = [], False
+    nodes, logarithms, changed = list[Node](), dict[int, tuple[int, int]](), False
     for node in graph.nodes:
-        ratio = None if node.inputs and node.inputs[0] in public else _exp_of_log(makers, node)
-        nodes.append(replace(node, op="div", inputs=ratio) if ratio else node)
-        changed = changed or ratio is not None
+        found = _softmax_of(makers, node, logarithms)
+        if found is None or found[1] in public:
+            nodes.append(node)
+            continue
+        name, value, axis = found
+        if name == "log_softmax":
+            logarithms[node.outputs[0]] = (value, axis)
+        nodes.append(replace(node, op=name, inputs=(value,), attributes={"axis": axis}))
+        changed = True
     return graph.with_nodes(nodes) if changed else graph
 
 
-def _exp_of_log(makers: Mapping[int, Node], node: Node) -> tuple[int, int] | None:
-    difference = makers.get(node.inputs[0]) if node.op == "exp" else None
-    logarithm = makers.get(difference.inputs[1]) if difference is not None and difference.op == "sub" else None
-    total = makers.get(logarithm.inputs[0]) if logarithm is not None and logarithm.op == "log" else None
-    top = makers.get(total.inputs[0]) if total is not None and total.op == "sum" else None
-    if difference is None or total is None or top is None or top.op != "exp" or top.inputs[0] != difference.inputs[0]:
+def _softmax_of(
+    makers: Mapping[int, Node], node: Node, logarithms: Mapping[int, tuple[int, int]]
+) -> tuple[str, int, int] | None:
+    """The operation that a node ends, what it is of, and along which axis."""
+    if node.op == "exp" and node.inputs[0] in logarithms:
+        return ("softmax", *logarithms[node.inputs[0]])
+    if node.op == "div":
+        top, total = makers.get(node.inputs[0]), makers.get(node.inputs[1])
+        found = _shifted_sum(makers, total)
+        return ("softmax", *found[1:]) if found is not None and top is not None and top.outputs[0] == found[0] else None
+    logarithm = makers.get(node.inputs[1]) if node.op == "sub" else None
+    if logarithm is None or logarithm.op != "log":
         return None
-    return top.outputs[0], total.outputs[0]
+    found = _shifted_sum(makers, makers.get(logarithm.inputs[0]))
+    return ("log_softmax", *found[1:]) if found is not None and makers[found[0]].inputs[0] == node.inputs[0] else None
+
+
+def _shifted_sum(makers: Mapping[int, Node], total: Node | None) -> tuple[int, int, int] | None:
+    """For sum(exp(x - amax(x))), kept, along one axis: the exponential, x and the axis."""
+    exponential = makers.get(total.inputs[0]) if total is not None and total.op == "sum" else None
+    shifted = makers.get(exponential.inputs[0]) if exponential is not None and exponential.op == "exp" else None
+    top = makers.get(shifted.inputs[1]) if shifted is not None and shifted.op == "sub" else None
+    if total is None or exponential is None or shifted is None or top is None or top.op != "amax":
+        return None
+    axes = cast("tuple[int, ...]", total.attributes["axes"])
+    kept = total.attributes["keep"] and top.attributes["keep"] and top.attributes["axes"] == axes and len(axes) == 1
+    return (exponential.outputs[0], shifted.inputs[0], axes[0]) if kept and top.inputs[0] == shifted.inputs[0] else None
+
+
+def _gated(graph: Graph, public: AbstractSet[int]) -> Graph:
+    """X sigmoid(x), and x / 2 (1 + erf(x / sqrt 2)), as one function each."""
+    makers, nodes, changed = graph.makers, list[Node](), False
+    for node in graph.nodes:
+        found = _gate(makers, node)
+        if found is None or found[1] in public:
+            nodes.append(node)
+            continue
+        nodes.append(replace(node, op=found[0], inputs=(found[1],), attributes={}))
+        changed = True
+    return graph.with_nodes(nodes) if changed else graph
+
+
+def _gate(makers: Mapping[int, Node], node: Node) -> tuple[str, int] | None:
+    if node.op != "mul":
+        return None
+    for first, second in (node.inputs, node.inputs[::-1]):
+        maker = makers.get(second)
+        if maker is not None and maker.op == "sigmoid" and maker.inputs[0] == first:
+            return "silu", first
+        half = _scaled(makers, first, 0.5)
+        inner = _added(makers, maker, 1.0)
+        error = makers.get(inner) if inner is not None else None
+        if half is None or error is None or error.op != "erf":
+            continue
+        if _scaled(makers, error.inputs[0], math.sqrt(0.5)) == half:
+            return "gelu", half
+    return None
+
+
+def _scaled(makers: Mapping[int, Node], value: int, factor: float) -> int | None:
+    """X where the value is x times that number."""
+    maker = makers.get(value)
+    return _beside(makers, maker, factor) if maker is not None and maker.op == "mul" else None
+
+
+def _added(makers: Mapping[int, Node], maker: Node | None, number: float) -> int | None:
+    return _beside(makers, maker, number) if maker is not None and maker.op == "add" else None
+
+
+def _beside(makers: Mapping[int, Node], maker: Node, number: float) -> int | None:
+    for first, second in (maker.inputs, maker.inputs[::-1]):
+        found = _number(makers, second)
+        if found is not None and math.isclose(found, number, rel_tol=1e-6):
+            return first
+    return None
 
 
 def summed(graph: Graph, outputs: Sequence[int], depends: set[int]) -> Graph:

@@ -7,12 +7,17 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from stead.mpc import functions
+from stead.mpc.activation import erf, gelu, sigmoid, silu, tanh
+from stead.mpc.comparison import absolute, sign
+from stead.mpc.division import divide, reciprocal
+from stead.mpc.exponential import exp, expm1
 from stead.mpc.fixed import FRACTION, Secret
+from stead.mpc.logarithm import log, log1p
 from stead.mpc.protocol import Protocol
 from stead.mpc.ranges import Interval, comparison_bits
+from stead.mpc.root import rsqrt, sqrt
 from stead.mpc.rules.call import Call, Held, Rule, scale_of, truth
-from stead.mpc.shares import Bits, stack
+from stead.mpc.shares import Bits
 from stead.mpc.values import (
     Array,
     Value,
@@ -33,12 +38,18 @@ from stead.mpc.values import (
 )
 
 
-def _function(name: str) -> Rule:
+def _function(run: Callable[..., Secret]) -> Rule:
     """A function of ``stead.mpc.functions`` on numbers with ``FRACTION`` bits."""
 
     def rule(call: Call) -> Held:
-        run: Callable[..., Secret] = getattr(functions, name)
-        return run(call.p, fractional(call.p, call.value(0)))
+        return run(call.p, fractional(call.p, call.value(0)), bits=comparison_bits(call.intervals[0], FRACTION))
+
+    return rule
+
+
+def _refused(what: str) -> Rule:
+    def rule(call: Call) -> Held:
+        raise call.refuse(f"is not there for secret numbers: {what}.")
 
     return rule
 
@@ -49,23 +60,12 @@ def _neg(call: Call) -> Held:
 
 def _abs(call: Call) -> Held:
     x = numbers(call.p, call.value(0))
-    below = call.p.negative(x.share, comparison_bits(call.intervals[0], x.scale))
-    return Secret(x.share - chosen(call.p, below, x).share.scaled(2), x.scale)
+    return absolute(call.p, x, bits=comparison_bits(call.intervals[0], x.scale))
 
 
 def _sign(call: Call) -> Held:
     x = numbers(call.p, call.value(0))
-    pair = stack([x.share, -x.share])
-    below = call.p.arithmetic(call.p.negative(pair, comparison_bits(call.intervals[0], x.scale)))[0]
-    return Secret(below[1] - below[0], 0)
-
-
-def _expm1(call: Call) -> Held:
-    return subtract(call.p, functions.exp(call.p, fractional(call.p, call.value(0))), np.asarray(1.0))
-
-
-def _log1p(call: Call) -> Held:
-    return functions.log(call.p, fractional(call.p, add(call.p, call.value(0), np.asarray(1.0))))
+    return sign(call.p, x, bits=comparison_bits(call.intervals[0], x.scale))
 
 
 def positive(p: Protocol, x: Secret, interval: Interval) -> Bits:
@@ -107,12 +107,18 @@ def _mul(call: Call) -> Held:
 def _div(call: Call) -> Held:
     a, b = _pair(call)
     if is_secret(b):
-        inverse = functions.reciprocal(call.p, fractional(call.p, b))
-        return multiply(call.p, a, inverse)
+        return _quotient(call.p, a, fractional(call.p, b))
     divisor = np.asarray(b, dtype=np.float64)
     if not bool(divisor.all()):
         raise call.refuse("divides secret numbers by a public 0, which has no result on shares.")
     return multiply(call.p, a, 1.0 / divisor)
+
+
+def _quotient(p: Protocol, a: Value, b: Secret) -> Secret:
+    """A / b; where all know a, b's inverse times a."""
+    if is_secret(a):
+        return divide(p, fractional(p, a), b)
+    return multiply(p, reciprocal(p, b), a)
 
 
 def _pow(call: Call) -> Held:
@@ -124,7 +130,7 @@ def _pow(call: Call) -> Held:
         raise call.refuse("has public exponents that differ; one exponent for all is supported.")
     number = float(exponents[0])
     base = numbers(call.p, a)
-    roots = {0.5: functions.sqrt, -0.5: functions.rsqrt, -1.0: functions.reciprocal}
+    roots = {0.5: sqrt, -0.5: rsqrt, -1.0: reciprocal}
     if number in roots:
         return roots[number](call.p, fractional(call.p, base))
     if number == 0.0:
@@ -132,7 +138,7 @@ def _pow(call: Call) -> Held:
     if not number.is_integer() or abs(number) > 64:
         raise call.refuse(f"raises to the power {number:g}: whole numbers up to 64, 0.5 and -0.5 are supported.")
     result = _whole_power(call.p, base, int(abs(number)))
-    return functions.reciprocal(call.p, fractional(call.p, result)) if number < 0 else result
+    return reciprocal(call.p, fractional(call.p, result)) if number < 0 else result
 
 
 def _whole_power(p: Protocol, base: Secret, exponent: int) -> Secret:
@@ -151,13 +157,13 @@ def _whole_power(p: Protocol, base: Secret, exponent: int) -> Secret:
 def _power_of_secret(call: Call, a: Value, b: Value) -> Held:
     """exp(b log a), for a > 0."""
     if is_secret(a):
-        logarithm: Value = functions.log(call.p, fractional(call.p, a))
+        logarithm: Value = log(call.p, fractional(call.p, a))
     else:
         base = np.asarray(a, dtype=np.float64)
         if not bool((base > 0).all()):
             raise call.refuse("raises public numbers that are not above 0 to a secret power.")
         logarithm = np.log(base)
-    return functions.exp(call.p, fractional(call.p, multiply(call.p, b, logarithm)))
+    return exp(call.p, fractional(call.p, multiply(call.p, b, logarithm)))
 
 
 def _difference(call: Call, *, turned: bool = False) -> tuple[Value, Value, int]:
@@ -179,6 +185,27 @@ def _minimum(call: Call) -> Held:
     a, b, bits = _difference(call)
     gain = subtract(call.p, b, a)
     return add(call.p, chosen(call.p, call.p.negative(gain.share, bits), gain), a)
+
+
+def _compared(run: np.ufunc, rule: Rule) -> Rule:
+    """A comparison; with public infinities, or what is no number, the answer is known: secret numbers are finite."""
+
+    def whole(call: Call) -> Held:
+        known = _beyond(call, run)
+        return rule(call) if known is None else known
+
+    return whole
+
+
+def _beyond(call: Call, run: np.ufunc) -> Array | None:
+    a, b = _pair(call)
+    if is_secret(a) == is_secret(b) or truth(a) or truth(b):
+        return None
+    other = np.asarray(b if is_secret(a) else a)
+    if other.dtype.kind != "f" or bool(np.isfinite(other).any()):
+        return None
+    given = (np.zeros(()), other) if is_secret(a) else (other, np.zeros(()))
+    return np.broadcast_to(run(*given), call.lead + call.outputs[0].shape)
 
 
 def _less(call: Call) -> Held:
@@ -242,19 +269,21 @@ ELEMENTWISE: Mapping[str, Rule] = {
     "neg": _neg,
     "abs": _abs,
     "sign": _sign,
-    "exp": _function("exp"),
-    "expm1": _expm1,
-    "log": _function("log"),
-    "log1p": _log1p,
-    "sqrt": _function("sqrt"),
-    "rsqrt": _function("rsqrt"),
-    "sin": _function("sin"),
-    "cos": _function("cos"),
-    "tanh": _function("tanh"),
-    "sigmoid": _function("sigmoid"),
-    "erf": _function("erf"),
+    "exp": _function(exp),
+    "expm1": _function(expm1),
+    "log": _function(log),
+    "log1p": _function(log1p),
+    "sqrt": _function(sqrt),
+    "rsqrt": _function(rsqrt),
+    "sin": _refused("no circuit for the sine"),
+    "cos": _refused("no circuit for the cosine"),
+    "tanh": _function(tanh),
+    "sigmoid": _function(sigmoid),
+    "erf": _function(erf),
     "relu": _relu,
     "relu_with_sign": relu_and_sign,
+    "gelu": _function(gelu),
+    "silu": _function(silu),
     "logical_not": _logical_not,
     "add": _binary(add),
     "sub": _binary(subtract),
@@ -263,13 +292,13 @@ ELEMENTWISE: Mapping[str, Rule] = {
     "pow": _pow,
     "maximum": _maximum,
     "minimum": _minimum,
-    "eq": _binary(equal),
-    "ne": _binary(_differ),
-    "lt": _less,
-    "le": _less_or_equal,
+    "eq": _compared(np.equal, _binary(equal)),
+    "ne": _compared(np.not_equal, _binary(_differ)),
+    "lt": _compared(np.less, _less),
+    "le": _compared(np.less_equal, _less_or_equal),
     "logical_and": _binary(both),
     "logical_or": _binary(either),
     "where": _where,
     "to": _to,
 }
-"""Name to rule; ``relu_with_sign`` is made by ``fusion``."""
+"""Name to rule; ``relu_with_sign``, ``gelu`` and ``silu`` are made by ``fusion``."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from stead.mpc.fixed import Secret
+from stead.mpc.fixed import FRACTION, Secret
+from stead.mpc.functions.softmax import log_softmax, softmax
 from stead.mpc.ranges import ANYWHERE, Interval, comparison_bits
 from stead.mpc.rules.call import Call, Held, Rule
 from stead.mpc.rules.tournament import carried, champion
 from stead.mpc.shares import Share
-from stead.mpc.values import Array, numbers
+from stead.mpc.values import Array, fractional, numbers
 
 
 def _axes(call: Call) -> tuple[int, ...]:
@@ -70,5 +71,20 @@ def _argmax(call: Call) -> Held:
     return Secret(_kept(call, where, (axis,)), 0)
 
 
-REDUCTION: Mapping[str, Rule] = {"sum": _sum, "amax": _amax, "argmax": _argmax}
-"""Name to rule."""
+def _softmax(run: Callable[..., Secret]) -> Rule:
+    def rule(call: Call) -> Held:
+        axis = call.int("axis") - call.inputs[0].rank
+        bits = comparison_bits(_doubled(call), FRACTION)
+        return run(call.p, fractional(call.p, call.value(0)), axis, bits=bits)
+
+    return rule
+
+
+REDUCTION: Mapping[str, Rule] = {
+    "sum": _sum,
+    "amax": _amax,
+    "argmax": _argmax,
+    "softmax": _softmax(softmax),
+    "log_softmax": _softmax(log_softmax),
+}
+"""Name to rule; the last two are made by ``fusion``."""
