@@ -9,6 +9,8 @@ import pytest
 from stead.core.entropy import Keystream, SeededEntropy
 from stead.core.keys import Key
 from stead.learn.gradients import Examples
+from stead.net.frames import Opener, Sealer
+from stead.net.noise import StaticKey
 
 RAW = bytes(range(7, 39))
 
@@ -20,6 +22,9 @@ def examples():
 
 SECRETS = {
     "a private key": (lambda: Key.from_bytes(RAW), [RAW.hex(), repr(RAW)]),
+    "a party's key": (lambda: StaticKey.from_bytes(RAW), [RAW.hex(), repr(RAW)]),
+    "a sealer of frames": (lambda: Sealer(RAW), [RAW.hex(), repr(RAW)]),
+    "an opener of frames": (lambda: Opener(RAW), [RAW.hex(), repr(RAW)]),
     "a keystream": (lambda: Keystream(RAW), [RAW.hex(), repr(RAW)]),
     "a site's rows": (examples, ["4242"]),
 }

@@ -81,12 +81,13 @@ class Link:
         """When bytes moved last, on the monotonic clock."""
         self.finished = False
         """The peer has said goodbye."""
+        self.broken = False
+        """Nothing can be sent any more; what the peer said before may still be read."""
         self._socket = connection
         self._writer, self._reader = writer, reader
         self._frames: Iterator[memoryview] = iter(())
         self._unsent = memoryview(b"")
         self._telling = False
-        self._broken = False  # for sending; what the peer said before may still be read
         self._parted = False  # our last word has been said
         self._staging = memoryview(bytearray(FRAME_BYTES))
         self._filled = 0
@@ -105,12 +106,7 @@ class Link:
     @property
     def sending(self) -> bool:
         """Whether something is left to send."""
-        return bool(self._unsent) and not self._broken
-
-    @property
-    def broken(self) -> bool:
-        """Whether nothing can be sent any more."""
-        return self._broken
+        return bool(self._unsent) and not self.broken
 
     @property
     def receiving(self) -> bool:
@@ -152,13 +148,13 @@ class Link:
         except BlockingIOError:
             return
         except OSError:
-            self._broken = True
+            self.broken = True
 
     def tell(self, kind: Kind, notice: Abort | None = None) -> None:
         """Send a word now, if no frame is on its way, as far as the system takes it without waiting."""
-        if not self._unsent and not self._broken and not self._parted:
+        if not self._unsent and not self.broken and not self._parted:
             self._parted = kind in {Kind.ABORT, Kind.BYE}
-            self._unsent, self._telling = self._word(kind, notice), True
+            self._unsent, self._telling = word(self._writer, kind, notice), True
             self.push()
 
     def pull(self) -> None:
@@ -176,7 +172,8 @@ class Link:
             if self._filled < wanted_bytes and not self._fill(wanted_bytes):
                 return
             if self._header is None and self._filled >= HEADER_BYTES:
-                self._header = self._read_header()
+                with blamed(self.peer):
+                    self._header = read_header(self._staging[:HEADER_BYTES])
             elif self._header is not None and self._filled >= self._header.frame_bytes:
                 self._open(self._header)
 
@@ -186,24 +183,20 @@ class Link:
         self._frames = iter(())  # the frame that is on its way is sent to its end, no other
         with contextlib.suppress(OSError):
             self._socket.settimeout(_LEAVING_S)
-            if not self._broken:
+            if not self.broken:
                 self._socket.sendall(self._unsent)
                 if not self._parted:
-                    self._socket.sendall(self._word(kind, notice))
+                    self._socket.sendall(word(self._writer, kind, notice))
                 self._socket.shutdown(socket.SHUT_WR)
             # Closing with unread bytes resets the connection and drops what the peer's system has not got.
-            while not self._broken and _unacknowledged(self._socket) and time.monotonic() < deadline:
+            while not self.broken and _unacknowledged(self._socket) and time.monotonic() < deadline:
                 time.sleep(0.0005)
         self.close()
 
     def close(self) -> None:
         """Close without a word."""
-        self._broken = True
+        self.broken = True
         self._socket.close()
-
-    def _word(self, kind: Kind, notice: Abort | None) -> memoryview:
-        payload = b"" if notice is None else codec.encode(notice)
-        return self._writer.pack(kind, payload, len(payload))
 
     def _advance(self) -> None:
         self._telling = False
@@ -238,10 +231,6 @@ class Link:
         self._filled += count
         return True
 
-    def _read_header(self) -> Header:
-        with self._blamed():
-            return read_header(self._staging[:HEADER_BYTES])
-
     def _open(self, header: Header) -> None:
         """A whole frame is there."""
         frame = self._staging[: header.frame_bytes]
@@ -249,7 +238,7 @@ class Link:
             self._open_data(frame, header)
         else:
             payload = memoryview(bytearray(header.size_bytes))
-            with self._blamed():
+            with blamed(self.peer):
                 self._reader.open_into(frame, header, payload)
             self._listen(header.kind, payload)
         rest_bytes = self._filled - header.frame_bytes
@@ -262,7 +251,7 @@ class Link:
         due_bytes = min(PAYLOAD_BYTES, len(message) - self._got)
         fits = header.message_bytes == len(message) and header.size_bytes == due_bytes
         out = message[self._got : self._got + due_bytes] if fits else memoryview(bytearray(header.size_bytes))
-        with self._blamed():  # for its bytes first, and then for its length
+        with blamed(self.peer):  # for its bytes first, and then for its length
             self._reader.open_into(frame, header, out)
         if not fits:
             raise wrong_size(self.peer, header.message_bytes, len(message))
@@ -272,7 +261,7 @@ class Link:
 
     def _listen(self, kind: Kind, payload: memoryview) -> None:
         if kind == Kind.ABORT:
-            with self._blamed():
+            with blamed(self.peer):
                 notice = read_abort(payload)
             raise Ended(told(self.peer, notice.error, notice.text), notice)
         if kind == Kind.BYE:
@@ -280,13 +269,20 @@ class Link:
         elif kind == Kind.READY:
             raise BadMessage(f"{self.peer} repeats the end of the handshake.")
 
-    @contextlib.contextmanager
-    def _blamed(self) -> Iterator[None]:
-        """An error about bytes names who sent them."""
-        try:
-            yield
-        except BadMessage as error:
-            raise BadMessage(f"from {self.peer}: {error.what}", hint=error.hint) from None
+
+def word(writer: Writer, kind: Kind, notice: Abort | None) -> memoryview:
+    """A frame that is no data."""
+    payload = b"" if notice is None else codec.encode(notice)
+    return writer.pack(kind, payload, len(payload))
+
+
+@contextlib.contextmanager
+def blamed(peer: str) -> Iterator[None]:
+    """An error about bytes names who sent them."""
+    try:
+        yield
+    except BadMessage as error:
+        raise BadMessage(f"from {peer}: {error.what}", hint=error.hint) from None
 
 
 def payloads(buffers: Sequence[memoryview]) -> Iterator[memoryview]:
