@@ -104,6 +104,16 @@ LEAVES = (
         approvers=(),
     ),
     leaves.ResultStored(at=1.7e9, release=RELEASE, result_hash=HASH),
+    leaves.Helping(
+        at=1.7e9,
+        release=RELEASE,
+        requester=KEY,
+        project="risk-2026",
+        plan_hash=HASH,
+        why="Table 3",
+        approvers=("steward",),
+    ),
+    leaves.Opened(at=1.7e9, release=RELEASE, receiver=KEY, opening="disclose", shares_hash=HASH),
     leaves.SessionEnded(at=1.7e9, release=RELEASE, outcome="done", rounds=20, reason=""),
 )
 

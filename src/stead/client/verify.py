@@ -17,7 +17,17 @@ from stead.client import render
 from stead.core.codec import decode
 from stead.core.export import LeafRow, LogExport, read_export
 from stead.core.keys import PublicKey
-from stead.core.leaves import AccountSet, Charged, DatasetAdded, Leaf, NodeMade, ResultStored, SessionEnded
+from stead.core.leaves import (
+    AccountSet,
+    Charged,
+    DatasetAdded,
+    Helping,
+    Leaf,
+    NodeMade,
+    Opened,
+    ResultStored,
+    SessionEnded,
+)
 from stead.core.merkle import MemoryNodes, MerkleLog, leaf_hash
 from stead.core.messages import Receipt
 from stead.core.notes import log_origin, open_checkpoint
@@ -219,17 +229,23 @@ def check_releases(leaves: Iterable[Leaf]) -> None:
     people: dict[str, str] = {}
     charged: set[bytes] = set()
     left: set[bytes] = set()
+    opened: set[bytes] = set()
     for leaf in leaves:
         if isinstance(leaf, DatasetAdded):
             people[leaf.dataset] = f"population/{leaf.population}"
-        if isinstance(leaf, Charged):
+        if isinstance(leaf, Charged | Helping):
             if leaf.release in charged:
                 raise BadProof(f"the release {leaf.release.hex()[:8]} was charged twice.")
             charged.add(leaf.release)
-            _require_population(leaf, people.get(leaf.dataset))
+            if isinstance(leaf, Charged):
+                _require_population(leaf, people.get(leaf.dataset))
+        if isinstance(leaf, ResultStored | SessionEnded | Opened) and leaf.release not in charged:
+            raise BadProof(f"the release {leaf.release.hex()[:8]} left before it was charged.")
+        if isinstance(leaf, Opened):
+            if leaf.release in opened or leaf.release in left:
+                raise BadProof(f"the release {leaf.release.hex()[:8]} was opened twice, or after its end.")
+            opened.add(leaf.release)
         if isinstance(leaf, ResultStored | SessionEnded):
-            if leaf.release not in charged:
-                raise BadProof(f"the release {leaf.release.hex()[:8]} left before it was charged.")
             if leaf.release in left:
                 raise BadProof(f"the release {leaf.release.hex()[:8]} left twice.")
             left.add(leaf.release)

@@ -129,6 +129,29 @@ class ResultStored(_Leaf, frozen=True, tag="result-stored"):
     result_hash: bytes
 
 
+class Helping(_Leaf, frozen=True, tag="helping"):
+    """The node begins to help a joint computation of others: it enters nothing of its own, so nothing is charged."""
+
+    release: bytes
+    requester: bytes
+    project: str
+    plan_hash: bytes
+    why: str
+    approvers: tuple[str, ...]
+
+
+class Opened(_Leaf, frozen=True, tag="opened"):
+    """This node's shares of a joint result may leave, for the key ``receiver`` and nobody else.
+
+    ``opening`` is ``answer`` (noise is inside) or ``disclose`` (it is not); ``shares_hash`` is the digest of the frame.
+    """
+
+    release: bytes
+    receiver: bytes
+    opening: Literal["answer", "disclose"]
+    shares_hash: bytes
+
+
 class SessionEnded(_Leaf, frozen=True, tag="session-ended"):
     """A session is over: ``done``, or ``aborted`` with a public reason, after so many rounds sent."""
 
@@ -150,5 +173,7 @@ Leaf = (
     | Refused
     | Charged
     | ResultStored
+    | Helping
+    | Opened
     | SessionEnded
 )
