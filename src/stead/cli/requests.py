@@ -83,8 +83,9 @@ def show(request: str, node: Path, as_json: bool) -> None:
     with opened(node) as home:
         view = _named(home, request)
         appraisal = home.appraiser.appraise(view.claim)
-        words = describe(decode_plan(view.claim.plan), appraisal.card.schema)
-        before, after = home.books.ledger.quote(appraisal.bill, owner=True)
+        words = describe(decode_plan(view.claim.plan), appraisal.card.schema if appraisal.card else None)
+        bill = appraisal.bill
+        before, after = home.books.ledger.quote(bill, owner=True) if bill is not None else ((), ())
     facts = appraisal.facts
     if as_json:
         emit_json(
@@ -105,6 +106,8 @@ def show(request: str, node: Path, as_json: bool) -> None:
     price = (
         "no differential privacy: epsilon is infinite" if facts.outlet == "disclose" else f"epsilon {facts.epsilon:.3f}"
     )
+    if facts.helping:
+        price = "nothing: this node helps and enters nothing of its own"
     pairs = [
         ("Request", f"{view.request or '-'}, for its requester r-{view.claim.release.hex()[:_LEAST_RELEASE]}"),
         ("Who", f"{view.requester}, project {view.claim.project}, {when(view.made_at)}"),

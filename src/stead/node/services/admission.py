@@ -65,7 +65,7 @@ class Admission:
     def _charge(self, write: Transaction, appraisal: Appraisal) -> Waiting | None:
         claim, decision, log = appraisal.claim, appraisal.decision, self._books.log
         now = log.now()
-        row = releases.take(write, claim, dataset=appraisal.card.name, plan_hash=appraisal.plan_hash, at=now)
+        row = releases.take(write, claim, dataset=appraisal.dataset, plan_hash=appraisal.plan_hash, at=now)
         if row["state"] == "ended":
             raise PolicyDenied("this session has begun before.", hint="open a new one, under a new release id")
         if row["state"] in ("charged", "stored"):
@@ -78,32 +78,50 @@ class Admission:
             not decision.approvers or not set(row["approvers"]).isdisjoint(decision.approvers)
         )
         if decision.decision == "ask" and not approved:
-            self._books.ledger.check(write.connection, appraisal.bill)
+            if appraisal.bill is not None:
+                self._books.ledger.check(write.connection, appraisal.bill)
             return self._ask(write, appraisal, row)
         approvers = row["approvers"] if approved else decision.approvers
-        leaf = leaves.Charged(
-            at=now,
-            release=claim.release,
-            requester=claim.requester,
-            project=claim.project,
-            dataset=appraisal.card.name,
-            plan_hash=appraisal.plan_hash,
-            outlet=claim.outlet,
-            why=claim.why,
-            event=b"" if appraisal.bill.event is None else codec.encode(appraisal.bill.event),
-            charges=self._books.ledger.charge(write, appraisal.bill, at=now),
-            approvers=approvers,
-        )
+        leaf = self._beginning(write, appraisal, approvers=approvers, at=now)
         releases.change(write, claim.release, state="charged", charged_leaf=log.append(write, leaf))
-        if appraisal.header is not None:
+        if claim.outlet != "answer":
             session = {"release": claim.release, "state": "charged", "rounds": 0, "opened_at": now}
             write.connection.execute(tables.sessions.insert().values(session))
         self._at("charging")
         return None
 
+    def _beginning(
+        self, write: Transaction, appraisal: Appraisal, *, approvers: tuple[str, ...], at: float
+    ) -> leaves.Charged | leaves.Helping:
+        """Take the price; the leaf that says so, or that there is none because nothing of this node's is entered."""
+        claim, bill = appraisal.claim, appraisal.bill
+        if bill is None:
+            return leaves.Helping(
+                at=at,
+                release=claim.release,
+                requester=claim.requester,
+                project=claim.project,
+                plan_hash=appraisal.plan_hash,
+                why=claim.why,
+                approvers=approvers,
+            )
+        return leaves.Charged(
+            at=at,
+            release=claim.release,
+            requester=claim.requester,
+            project=claim.project,
+            dataset=appraisal.dataset,
+            plan_hash=appraisal.plan_hash,
+            outlet=claim.outlet,
+            why=claim.why,
+            event=b"" if bill.event is None else codec.encode(bill.event),
+            charges=self._books.ledger.charge(write, bill, at=at),
+            approvers=approvers,
+        )
+
     def _require_covered(self, write: Transaction, appraisal: Appraisal) -> None:
         """Raise when a release that was charged under an earlier card would cost more under this one."""
-        if not self._books.ledger.covers(write.connection, appraisal.bill):
+        if appraisal.bill is not None and not self._books.ledger.covers(write.connection, appraisal.bill):
             raise PolicyDenied(
                 "this was charged under another card of the dataset, and would cost more now.",
                 hint="ask again, under a new release id",

@@ -5,28 +5,37 @@ Nothing here can reach rows: an ``Appraiser`` is made from the books, the public
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from stead.core.leaves import Outlet
 from stead.core.messages import Preview, Quote
 from stead.core.schema import DatasetCard, Schema
-from stead.errors import PolicyDenied, TooExpensive, UsageError
+from stead.errors import BadSignature, PolicyDenied, TooExpensive, UsageError
 from stead.learn.header import Header, admit
 from stead.node.services.accounts import trio
 from stead.node.services.books import Books
+from stead.node.services.joint_site import JointTerms
+from stead.node.services.joint_work import joint_cost
 from stead.node.services.ledger import Bill
 from stead.node.services.policy import Decision, Facts
 from stead.node.services.releases import Claim
+from stead.node.services.session import Allowance, sum_allowance
+from stead.plans.analysis import parts
+from stead.plans.joint import Joint, layout
 from stead.plans.price import Price
 from stead.plans.query import Query
+from stead.plans.query_price import price_query
 from stead.plans.training import Training
 from stead.privacy.events import PrivacyEvent
 
 _PREVIEW = bytes(16)
 
 RunnablePlan = Query | Training
+AppraisedPlan = RunnablePlan | Joint
 
 
 class Pricing(Protocol):
@@ -35,6 +44,36 @@ class Pricing(Protocol):
     def __call__(self, plan: RunnablePlan, schema: Schema, *, sites: int = 1, colluders: int = 0) -> Price:
         """The price of a plan at one site, from public facts."""
         ...
+
+
+def price_joint(terms: JointTerms, schema: Schema | None) -> Price:
+    """The price of a joint computation at one of its parties, with the schema of its rows if it is an owner.
+
+    Raises:
+        UsageError: the plan cannot be bounded, or its layout is not the one that this owner's schema gives.
+    """
+    joint, cost = terms.joint, terms.cost
+    sent_bytes, rounds = cost.sent[terms.place], cost.rounds
+    # A byte on the wire stands for a few operations: masks, comparisons, sums.
+    flops = 8 * cost.total_bytes
+    if schema is None:
+        return Price(event=None, flops=flops, size_bytes=sent_bytes, rounds=rounds)
+    if layout(joint.query, schema, joint.opening) != joint.layout:
+        raise UsageError(
+            "the plan's layout is not that of this owner's schema.",
+            hint="owners must declare the same columns, bounds and rows per person",
+        )
+    bare = joint.opening == "disclose"
+    # The work of a disclosure is that of the same question with any noise.
+    noise = (1.0,) * len(parts(joint.query, schema)) if bare else joint.query.sigmas
+    asked = msgspec.structs.replace(joint.query, sigmas=noise)
+    rows = price_query(asked, schema, sites=len(joint.owners), colluders=joint.colluders)
+    return Price(
+        event=None if bare else rows.event,
+        flops=rows.flops + flops,
+        size_bytes=rows.size_bytes + sent_bytes,
+        rounds=rounds,
+    )
 
 
 @dataclass(frozen=True)
@@ -47,6 +86,7 @@ class Language:
         price: of a plan.
         sizes: how many integers each part of a query's answer holds, in the order of its sigmas.
         check_session: raises unless a header's rounds, vector and model are those of its plan.
+        price_joint: of a joint computation at one of its parties, with its schema if it is an owner.
     """
 
     decode: Callable[[bytes], object]
@@ -54,6 +94,7 @@ class Language:
     price: Pricing
     sizes: Callable[[Query, Schema], tuple[int, ...]]
     check_session: Callable[[Header, RunnablePlan, Schema], None] = lambda *_: None
+    price_joint: Callable[[JointTerms, Schema | None], Price] = price_joint
 
 
 def language() -> Language:
@@ -83,17 +124,51 @@ def language() -> Language:
 
 @dataclass(frozen=True)
 class Appraisal:
-    """A claim, understood. ``header`` belongs to sessions."""
+    """A claim, understood.
+
+    ``header`` belongs to sessions of sums, ``terms`` to joint computations. A node that helps one has
+    no ``card`` and no ``bill``: it enters nothing, so there is nobody whom it could be charged to.
+    """
 
     claim: Claim
-    plan: RunnablePlan
+    plan: AppraisedPlan
     plan_hash: bytes
-    card: DatasetCard
+    card: DatasetCard | None
     price: Price
     facts: Facts
     decision: Decision
-    bill: Bill
+    bill: Bill | None
     header: Header | None
+    terms: JointTerms | None = None
+
+    @property
+    def own_card(self) -> DatasetCard:
+        """The card of the dataset that this is about.
+
+        Raises:
+            UsageError: it is about none of this node's.
+        """
+        if self.card is None:
+            raise UsageError("this node takes part without data of its own.")
+        return self.card
+
+    @property
+    def dataset(self) -> str:
+        """The dataset's name; empty for a node that helps."""
+        return "" if self.card is None else self.card.name
+
+    @property
+    def allowance(self) -> Allowance:
+        """What a session of this lets pass.
+
+        Raises:
+            UsageError: it is no session.
+        """
+        if self.terms is not None:
+            return self.terms.allowance
+        if self.header is None:
+            raise UsageError("a session has a header.")
+        return sum_allowance(self.header)
 
     def require_not_denied(self) -> None:
         """Raise when the policy's word is ``deny``."""
@@ -130,6 +205,8 @@ class Appraiser:
         """
         scientist = self._books.people.scientist(claim.requester, claim.project)
         plan = self._plan(claim.plan)
+        if isinstance(plan, Joint):
+            return self._joint(claim, plan, scientist=scientist)
         hashed = self._language.hash(claim.plan)
         header = None
         if claim.outlet == "answer":
@@ -150,11 +227,16 @@ class Appraiser:
         scientist = self._books.people.scientist(caller, preview.project)
         plan = self._plan(preview.plan)
         claim = Claim(_PREVIEW, caller, preview.project, preview.outlet, preview.plan, "preview")
-        found = self._appraise(claim, plan, scientist=scientist, cohort=(preview.sites, preview.colluders), header=None)
-        before, after = self._books.ledger.quote(found.bill)
+        if isinstance(plan, Joint):
+            found = self._joint(claim, plan, scientist=scientist)
+        else:
+            cohort = (preview.sites, preview.colluders)
+            found = self._appraise(claim, plan, scientist=scientist, cohort=cohort, header=None)
+        ledger, bill = self._books.ledger, found.bill
+        before, after = ledger.quote(bill) if bill is not None else ((), ())
         return Quote(
             epsilon=found.facts.epsilon,
-            delta=self._books.ledger.alone(found.bill)[1],
+            delta=ledger.alone(bill)[1] if bill is not None else 0.0,
             accounts=before,
             accounts_after=after,
             decision=found.decision.decision,
@@ -165,9 +247,63 @@ class Appraiser:
             rounds=found.price.rounds,
         )
 
-    def _plan(self, data: bytes) -> RunnablePlan:
+    def _joint(self, claim: Claim, joint: Joint, *, scientist: str) -> Appraisal:
+        """A joint computation, as this node takes part in it."""
+        own = self._books.identity.public
+        if joint.receiver != claim.requester:
+            raise PolicyDenied("the plan opens its result to somebody else than its requester.")
+        terms = JointTerms(joint, joint.place_of(own), joint_cost(joint))
+        outlet: Outlet = "disclose" if joint.opening == "disclose" and terms.owner else "join"
+        if claim.outlet != outlet or claim.header:
+            raise UsageError(f"here this computation goes through the outlet {outlet!r}, without a header.")
+        for party in joint.parties:
+            if party.key != own and not self._books.people.is_site(party.key):
+                raise BadSignature(
+                    f"the plan names a party {party.name!r} whose key is not enrolled here.",
+                    hint="the owner enrols the peer's key first, having compared fingerprints: stead peers add",
+                )
+        self._require_distinct(party.key for party in joint.parties)
+        policy = self._books.policies.current()
+        card = self._card(joint.dataset) if terms.owner else None
+        price = self._language.price_joint(terms, card.schema if card else None)
+        bill = None
+        if card is not None:
+            bill = Bill(
+                release=claim.release,
+                event=_event(outlet, price),
+                accounts=trio(card.schema.population, project=claim.project, scientist=scientist),
+                limits=policy.rules.budgets.limits,
+                what="joint computation",
+            )
+        facts = Facts(
+            outlet=outlet,
+            dataset=card.name if card else "",
+            project=claim.project,
+            plan="joint",
+            epsilon=self._books.ledger.alone(bill)[0] if bill else 0.0,
+            flops=price.flops,
+            size_bytes=price.size_bytes,
+            rounds=price.rounds,
+            sites=len(joint.owners),
+            colluders=joint.colluders,
+            helping=not terms.owner,
+        )
+        hashed, decision = self._language.hash(claim.plan), policy.decide(facts)
+        return Appraisal(claim, joint, hashed, card, price, facts, decision, bill, None, terms)
+
+    def _require_distinct(self, keys: Iterable[bytes]) -> None:
+        """Raise if two of these keys are enrolled as one site: it takes part once."""
+        peers = [self._books.people.site(key) for key in keys if key != self._books.identity.public]
+        for name in peers:
+            if peers.count(name) > 1:
+                raise PolicyDenied(
+                    f"two keys of the cohort are enrolled here as one site, {name!r}.",
+                    hint="a site takes part once: its owner's colluders are counted in sites",
+                )
+
+    def _plan(self, data: bytes) -> AppraisedPlan:
         plan = self._language.decode(data)
-        if not isinstance(plan, Query | Training):
+        if not isinstance(plan, Query | Training | Joint):
             raise UsageError(f"a node runs queries and trainings, not a {type(plan).__name__} alone.")
         return plan
 
@@ -181,13 +317,7 @@ class Appraiser:
             outlet=claim.outlet,
             enrolled=people.is_site,
         )
-        peers = [people.site(key) for _, key in header.cohort if key != own]
-        for name in peers:
-            if peers.count(name) > 1:
-                raise PolicyDenied(
-                    f"two keys of the cohort are enrolled here as one site, {name!r}.",
-                    hint="a site takes part once: its owner's colluders are counted in sites",
-                )
+        self._require_distinct(key for _, key in header.cohort)
         return header
 
     def _appraise(

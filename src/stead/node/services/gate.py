@@ -153,10 +153,11 @@ class ReleaseGate:
         query, failed = admitted.plan, "wrong shape"
         if not isinstance(query, Query):
             raise UsageError("one site answers queries; a training is joined.")
-        sizes = self._language.sizes(query, admitted.card.schema)
+        card = admitted.own_card
+        sizes = self._language.sizes(query, card.schema)
         self._at("running")
         try:
-            exact = self._runner.run(query, admitted.card)
+            exact = self._runner.run(query, card)
             if exact.dtype == np.int64 and exact.shape == (sum(sizes),):
                 blocks = np.split(exact, np.cumsum(sizes)[:-1])
                 pairs = zip(blocks, query.sigmas, strict=True)
@@ -171,14 +172,12 @@ class ReleaseGate:
 
     def _begin(self, admitted: Appraisal) -> Session:
         """Start a charged session; it begins once."""
-        claim, failed = admitted.claim, ""
-        if admitted.header is None:
-            raise UsageError("a session has a header.")
+        claim, allowance, failed = admitted.claim, admitted.allowance, ""
         charged_leaf = self._sessions.begin(claim.release)
         self._at("running")
         try:
             participant = self._runner.participate(admitted)
-            session = Session(claim, admitted.header, participant, charged_leaf=charged_leaf)
+            session = Session(claim, allowance, participant, charged_leaf=charged_leaf)
         except Exception as error:  # noqa: BLE001 - as above
             failed = type(error).__name__
         if failed:

@@ -22,7 +22,7 @@ from stead.node.toml import read_toml
 from stead.privacy.accounts import DEFAULT_ORDERS, Target, least_price
 
 Word = Literal["allow", "ask", "deny"]
-PlanKind = Literal["query", "training", "program"]
+PlanKind = Literal["query", "training", "program", "joint"]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -47,7 +47,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     reason: str
     dataset: str = "*"
     project: str = "*"
-    plan: Literal["*", "query", "training", "program"] = "*"
+    plan: Literal["*", "query", "training", "program", "joint"] = "*"
     epsilon: float | None = None
     approvers: tuple[str, ...] = ()
     sites: Annotated[int, msgspec.Meta(ge=1)] = 1
@@ -74,7 +74,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     def in_words(self) -> str:
         """The rule as a sentence."""
         whose = "" if self.project == "*" else f' of project "{self.project}"'
-        what = "any plan" if self.plan == "*" else f"a {self.plan}"
+        what = {"*": "any plan", "joint": "a computation on shares"}.get(self.plan, f"a {self.plan}")
         data = "any dataset" if self.dataset == "*" else f'dataset "{self.dataset}"'
         limit = "" if self.epsilon is None else f" that costs epsilon {self.epsilon:g} or less"
         company = f", of {self.sites} sites or more," if self.sites > 1 else ""
@@ -162,7 +162,8 @@ DEFAULT_RULES = PolicyRules(
 class Facts(msgspec.Struct, frozen=True):
     """What a decision may depend on: public facts of a plan, and its price by itself.
 
-    ``epsilon`` is infinite for a disclosure. ``sites`` and ``colluders`` are 1 and 0 for an answer.
+    ``epsilon`` is infinite for a disclosure. ``sites`` and ``colluders`` are 1 and 0 for an answer; of a
+    joint computation they are of the owners, who enter something. ``helping``: this node enters nothing.
     """
 
     outlet: Outlet
@@ -175,6 +176,7 @@ class Facts(msgspec.Struct, frozen=True):
     rounds: int
     sites: int = 1
     colluders: int = 0
+    helping: bool = False
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -230,7 +232,7 @@ class Policy:
         return None
 
     def _bad_company(self, facts: Facts) -> Decision | None:
-        if facts.outlet == "answer":
+        if facts.outlet == "answer" or facts.helping:
             return None
         joining = self.rules.joining
         # A disclosure of one site alone is asked for as one: there is nobody to hide among, and it is marked so.

@@ -18,6 +18,8 @@ from stead.learn.header import Header
 from stead.node.services.books import Books
 from stead.node.services.releases import Claim, change, claim_of
 from stead.node.store import plain, tables
+from stead.plans.joint import Joint
+from stead.plans.plan import decode_plan
 
 State = Literal["asked", "approved", "denied", "charged", "stored", "ended"]
 
@@ -114,7 +116,10 @@ class Requests:
 
 def _view(row: dict[str, Any], names: Mapping[bytes, str]) -> RequestView:
     header = bytes(row["header"])
-    cohort = Header.from_bytes(header).cohort if header else ()
+    keys = [key for _, key in Header.from_bytes(header).cohort] if header else []
+    if not header and row["outlet"] != "answer":
+        plan = decode_plan(bytes(row["plan"]))
+        keys = [party.key for party in plan.parties] if isinstance(plan, Joint) else []
     return RequestView(
         request=row["request"] or "",
         claim=claim_of(row),
@@ -125,5 +130,5 @@ def _view(row: dict[str, Any], names: Mapping[bytes, str]) -> RequestView:
         reason=row["reason"],
         approvers=row["approvers"],
         made_at=row["made_at"],
-        sites=tuple(names.get(key, "a key that nobody knows") for _, key in cohort),
+        sites=tuple(names.get(key, "a key that nobody knows") for key in keys),
     )

@@ -11,16 +11,19 @@ import numpy.typing as npt
 from stead.core.schema import DatasetCard
 from stead.errors import UsageError
 from stead.learn.gradients import Examples
+from stead.learn.pipeline import NoiseShare
 from stead.learn.secure_sum import Seat
 from stead.learn.site import QuerySite, TrainingSite
 from stead.node.services.appraisal import Appraisal
 from stead.node.services.books import Books
+from stead.node.services.joint_site import JointSeat, JointSite, JointTerms
 from stead.node.services.registry import Registry
 from stead.node.services.session import Participant
 from stead.node.services.tables import Table
 from stead.plans.analysis import parts
 from stead.plans.engine import Engine
 from stead.plans.features import encode_rows
+from stead.plans.joint_frames import session_digest
 from stead.plans.query import Query
 from stead.plans.training import Training
 
@@ -54,14 +57,18 @@ class TableRunner:
         Raises:
             UsageError: the appraisal is not one of a session.
         """
+        if appraisal.terms is not None:
+            return self._party(appraisal, appraisal.terms)
         if appraisal.header is None:
             raise UsageError("a session has a header.")
         seat = Seat(header=appraisal.header, key=self._books.identity.key, entropy=self._books.entropy)
-        plan, card = appraisal.plan, appraisal.card
+        plan, card = appraisal.plan, appraisal.own_card
         if isinstance(plan, Query):
             sizes = tuple(part.size for part in parts(plan, card.schema))
             exact = self._table(card).run(plan)
             return QuerySite(seat, exact, sigmas=plan.sigmas, lengths=sizes)
+        if not isinstance(plan, Training):
+            raise UsageError("a session with a header is of a question or a training.")
         return TrainingSite(
             seat,
             plan,
@@ -69,6 +76,25 @@ class TableRunner:
             examples=self._examples(plan, card),
             rows_at_most=card.schema.people[1] * card.schema.rows_per_person,
         )
+
+    def _party(self, appraisal: Appraisal, terms: JointTerms) -> JointSite:
+        """This node as a party of a joint computation; an owner's integers get its share of the noise first."""
+        identity, entropy = self._books.identity.key, self._books.entropy
+        session = session_digest(appraisal.claim.release, appraisal.plan_hash)
+        seat = JointSeat(terms, session, identity, entropy)
+        if not terms.owner:
+            return JointSite(seat, None)
+        joint, card = terms.joint, appraisal.own_card
+        exact = self._table(card).run(joint.query)
+        if joint.opening == "disclose":
+            return JointSite(seat, exact)
+        noise = NoiseShare(
+            sigmas=joint.query.sigmas,
+            lengths=tuple(part.size for part in parts(joint.query, card.schema)),
+            sites=len(joint.owners),
+            colluders=joint.colluders,
+        )
+        return JointSite(seat, noise.add(exact, entropy))
 
     def _table(self, card: DatasetCard) -> Table:
         """The rows, if they stand under the very card that the plan was priced by."""

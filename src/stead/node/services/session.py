@@ -7,14 +7,15 @@ many rounds have left and how it ended. Its charge was committed before its firs
 from __future__ import annotations
 
 import threading
-from typing import Final, Protocol, final
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol, final
 
 import sqlalchemy as sa
 
 from stead.core.codec import MAX_MESSAGE_BYTES
-from stead.core.leaves import SessionEnded
+from stead.core.leaves import Opened, SessionEnded
 from stead.core.messages import CloseSession, SessionClosed, SessionFrame
-from stead.errors import BadMessage, NodeError, PolicyDenied, Untrusted
+from stead.errors import BadMessage, NodeError, PartyError, PolicyDenied, Untrusted
 from stead.learn.header import Header
 from stead.node.services.books import Books
 from stead.node.services.faults import fault
@@ -25,6 +26,42 @@ _ENVELOPE_BYTES = 4096  # what a frame may hold besides its vector: tag, header 
 _MOST_REASON = 200
 IDLE_S: Final = 3600.0
 """After so many seconds without a frame a session is ended."""
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What a session's plan lets pass: frames in, rounds and bytes out.
+
+    Attributes:
+        frames: frames that are taken after the first reply.
+        frame_bytes: the most bytes of one of them.
+        rounds: rounds that may leave in all.
+        rounds_at_once: rounds that may leave with one reply.
+        reply_bytes: the most bytes of a reply with which a round leaves, without its envelope.
+        total_bytes: the most bytes that may leave in all, without envelopes.
+    """
+
+    frames: int
+    frame_bytes: int
+    rounds: int
+    rounds_at_once: int
+    reply_bytes: int
+    total_bytes: int
+
+
+def sum_allowance(header: Header) -> Allowance:
+    """Of a session of secure sums: one vector a round."""
+    frame_bytes = min(MAX_MESSAGE_BYTES, 16 * header.length + 512 * len(header.cohort) + (1 << 21))
+    size_bytes = header.size_bytes
+    return Allowance(header.rounds + 1, frame_bytes, header.rounds, 1, size_bytes, header.rounds * size_bytes)
+
+
+@dataclass(frozen=True)
+class OpenedShares:
+    """What a participant of a joint computation has opened: the digest of its shares, and through which outlet."""
+
+    shares_hash: bytes
+    opening: Literal["answer", "disclose"]
 
 
 class Participant(Protocol):
@@ -59,20 +96,22 @@ class Session:
 
     Args:
         claim: the request that it was charged for.
-        header: its plan of rounds.
+        allowance: what its plan lets pass.
         participant: the protocol's state machine.
         charged_leaf: where the log says that it was charged.
     """
 
-    def __init__(self, claim: Claim, header: Header, participant: Participant, *, charged_leaf: int) -> None:
+    def __init__(self, claim: Claim, allowance: Allowance, participant: Participant, *, charged_leaf: int) -> None:
         self.claim = claim
         self.charged_leaf = charged_leaf
         self.heard_at = 0.0
         self.lock = threading.Lock()
         self.first = participant.hello()
-        self._header = header
+        self.opening_logged = False
+        self._allowance = allowance
         self._participant = participant
-        self._frames_left = header.rounds + 1
+        self._frames_left = allowance.frames
+        self._left_bytes = 0
         self._last: tuple[bytes, bytes] | None = None
         self._check_reply(self.first, rounds_before=0)
 
@@ -80,6 +119,12 @@ class Session:
     def rounds_sent(self) -> int:
         """How many rounds have been computed here."""
         return self._participant.rounds_sent
+
+    @property
+    def opening(self) -> OpenedShares | None:
+        """The shares of a result that this node has opened; ``None`` in sessions of other kinds."""
+        found = getattr(self._participant, "opening", None)
+        return found if isinstance(found, OpenedShares) else None
 
     def repeated(self, frame: bytes) -> bytes | None:
         """The reply that the last frame has had already, if this is that frame again: its answer was lost."""
@@ -92,10 +137,9 @@ class Session:
             BadMessage: a frame too many, or one that is too large.
             SteadError: whatever the protocol refuses it with.
         """
-        sites = len(self._header.cohort)
-        most_bytes = min(MAX_MESSAGE_BYTES, 16 * self._header.length + 512 * sites + (1 << 21))
+        most_bytes = self._allowance.frame_bytes
         if self._frames_left == 0:
-            raise BadMessage(f"the session's {self._header.rounds} rounds are over.")
+            raise BadMessage(f"the session's {self._allowance.rounds} rounds are over.")
         if len(frame) > most_bytes:
             raise BadMessage(f"a frame of this session has at most {most_bytes} bytes, not {len(frame)}.")
         self._frames_left -= 1
@@ -110,13 +154,16 @@ class Session:
         self._participant.close()
 
     def _check_reply(self, answer: bytes, *, rounds_before: int) -> None:
-        """Nothing larger than one vector leaves with a frame, and no more than one round, and no round too many."""
-        sent = self._participant.rounds_sent
-        if not rounds_before <= sent <= min(rounds_before + 1, self._header.rounds):
+        """Nothing larger leaves with a reply than the plan has, and no round too many."""
+        plan, sent = self._allowance, self._participant.rounds_sent
+        if not rounds_before <= sent <= min(rounds_before + plan.rounds_at_once, plan.rounds):
             raise NodeError("a session's participant left its plan of rounds.")
-        vector_bytes = self._header.size_bytes if sent > rounds_before else 0
-        if len(answer) > vector_bytes + _ENVELOPE_BYTES:
+        beyond_bytes = max(0, len(answer) - _ENVELOPE_BYTES)
+        self._left_bytes += beyond_bytes
+        if beyond_bytes > (plan.reply_bytes if sent > rounds_before or self.opening else 0):
             raise NodeError("a session's participant answered more than its plan allows.")
+        if self._left_bytes > plan.total_bytes:
+            raise NodeError("a session's participant answered more than its plan allows in all.")
 
 
 @final
@@ -229,7 +276,7 @@ class Sessions:
         failed = ""
         try:
             answer = session.reply(frame)
-        except Untrusted as error:
+        except (Untrusted, PartyError) as error:
             self.end(session, outcome="aborted", reason=f"refused a frame: {type(error).code()}")
             raise
         except Exception as error:  # noqa: BLE001 - its text may hold what rows held, so only its class is kept
@@ -245,10 +292,24 @@ class Sessions:
         noted = tables.sessions.update().where(columns.release == session.claim.release, columns.state == "running")
         with self._books.store.write() as write:
             running = write.connection.execute(noted.values(rounds=session.rounds_sent)).rowcount
+            opening = session.opening if running and not session.opening_logged else None
+            if opening is not None:
+                self._books.log.append(write, self._opened(session.claim, opening))
+        session.opening_logged = session.opening_logged or opening is not None
         if not running:
             self._open.pop(session.claim.release, None)
             session.close()
             raise BadMessage("there is no open session of this release.")
+
+    def _opened(self, claim: Claim, shares: OpenedShares) -> Opened:
+        """The leaf that stands in the log before shares of a result leave."""
+        return Opened(
+            at=self._books.log.now(),
+            release=claim.release,
+            receiver=claim.requester,
+            opening=shares.opening,
+            shares_hash=shares.shares_hash,
+        )
 
     def _record_end(self, release: bytes, *, rounds: int, outcome: str, reason: str) -> None:
         columns = tables.sessions.c
