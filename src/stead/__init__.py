@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stead.client import ask as ask
+    from stead.client import compute as compute
     from stead.client import connect as connect
     from stead.client import epsilon as epsilon
     from stead.client import fit as fit
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "SteadError": "stead.errors",
     "ask": "stead.client",
+    "compute": "stead.client",
     "connect": "stead.client",
     "demo": "stead.cli.demo",
     "epsilon": "stead.client",
@@ -27,7 +29,7 @@ _HOMES = {
 }
 _ROOMS = ("errors", "testing")
 
-__all__ = ["SteadError", "__version__", "ask", "connect", "demo", "epsilon", "errors", "fit", "testing"]
+__all__ = ["SteadError", "__version__", "ask", "compute", "connect", "demo", "epsilon", "errors", "fit", "testing"]
 
 
 def __getattr__(name: str) -> Any:

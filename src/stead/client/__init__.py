@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stead.client.computing import compute as compute
     from stead.client.fitting import fit as fit
     from stead.client.joint import JointQuestion as JointQuestion
     from stead.client.joint import ask as ask
@@ -19,12 +20,13 @@ _HOMES = {
     "Stead": "stead.client.stead",
     "ask": "stead.client.joint",
     "attach": "stead.client.stead",
+    "compute": "stead.client.computing",
     "connect": "stead.client.stead",
     "epsilon": "stead.client.training_plan",
     "fit": "stead.client.fitting",
 }
 
-__all__ = ["JointQuestion", "Stead", "ask", "attach", "connect", "epsilon", "fit"]
+__all__ = ["JointQuestion", "Stead", "ask", "attach", "compute", "connect", "epsilon", "fit"]
 
 
 def __getattr__(name: str) -> Any:

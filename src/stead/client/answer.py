@@ -44,6 +44,7 @@ class Answer:
         receipts: one for each site; none for mock rows.
         mock: made from mock rows, without noise.
         size_bytes: frames exchanged with several sites; 0 for one site.
+        disclosed: exact, without differential privacy; ``errors`` are of rounding alone.
     """
 
     title: str
@@ -54,6 +55,7 @@ class Answer:
     receipts: tuple[Receipt, ...] = ()
     mock: bool = False
     size_bytes: int = 0
+    disclosed: bool = False
 
     @property
     def receipt(self) -> Receipt:
@@ -138,6 +140,8 @@ class Answer:
         if self.mock:
             return f"Mock answer · {self.title} · made-up rows, no noise"
         proof = f"{len(self.receipts)} receipt{'s' if len(self.receipts) != 1 else ''} verified"
+        if self.disclosed:
+            return f"Disclosed · {self.title} · NOT PRIVATE: no noise, ± of rounding alone · {proof}"
         return f"Answer · {self.title} · ± at 95 %, jointly · {proof}"
 
     def _table(self) -> tuple[list[str], list[list[str]]]:

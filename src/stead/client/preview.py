@@ -21,12 +21,14 @@ class Preview:
         errors: half-widths at 95 %, all cells jointly, by aggregate; a mean is taken over the least public size.
         quotes: each site's quote, by name.
         sigmas: the noise that gives these error bars, in lattice steps of each part.
+        notes: what else must be known before it is asked, as names and texts.
     """
 
     title: str
     errors: Mapping[str, np.ndarray]
     quotes: Mapping[str, Quote]
     sigmas: tuple[float, ...]
+    notes: tuple[tuple[str, str], ...] = ()
 
     @property
     def epsilon(self) -> float:
@@ -60,7 +62,7 @@ class Preview:
             for site, quote in self.quotes.items():
                 whole = (price_text(quote), change_text(quote), decision_text(quote))
                 pairs.append((site, " · ".join(filter(None, whole))))
-        return pairs
+        return [*pairs, *self.notes]
 
 
 def price_text(quote: Quote) -> str:

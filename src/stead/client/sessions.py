@@ -9,7 +9,7 @@ from typing import Literal, Protocol, TypeVar
 
 from stead.client.receipt import Receipt
 from stead.client.site import Site
-from stead.core.leaves import Charged, SessionEnded
+from stead.core.leaves import Charged, Helping, SessionEnded
 from stead.core.messages import CloseSession, OpenSession, SessionClosed, SessionFrame, SessionOpened, Waiting
 from stead.errors import BadMessage, BadProof, PartyTimedOut, SteadError, UsageError
 from stead.learn.header import Header
@@ -91,6 +91,7 @@ class SitesChannel:
         terms: what they are asked to take part in.
         header: the session's canonical header.
         ask_first: names of sites where a person decides; they are asked before the others are charged.
+        helpers: names of sites that enter nothing: they join whatever the others' outlet is, and are charged nothing.
 
     Cost: each exchange is one request to each site, at the same time.
 
@@ -98,7 +99,13 @@ class SitesChannel:
     """
 
     def __init__(
-        self, sites: Sequence[Site], terms: SessionTerms, header: bytes, *, ask_first: Iterable[str] = ()
+        self,
+        sites: Sequence[Site],
+        terms: SessionTerms,
+        header: bytes,
+        *,
+        ask_first: Iterable[str] = (),
+        helpers: Iterable[str] = (),
     ) -> None:
         self._sites = {site.name: site for site in sites}
         if len(self._sites) != len(sites):
@@ -106,6 +113,7 @@ class SitesChannel:
         self._terms = terms
         self._header = header
         self._ask_first = frozenset(ask_first)
+        self._helpers = frozenset(helpers)
         self._hellos: dict[str, bytes] = {}
         self._closed = False
         self.waiting: dict[str, Waiting] = {}
@@ -174,6 +182,11 @@ class SitesChannel:
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
         return True
 
+    @property
+    def hellos(self) -> Mapping[str, bytes]:
+        """The first frames of the sites that take part."""
+        return {name: self._hellos[name] for name in self._sites if name in self._hellos}
+
     def exchange(self, outgoing: dict[str, bytes]) -> dict[str, bytes]:
         """Send each named site its frame; returns their replies."""
 
@@ -216,7 +229,7 @@ class SitesChannel:
                 project=site.project,
                 plan=terms.plan,
                 header=self._header,
-                outlet=terms.outlet,
+                outlet="join" if name in self._helpers else terms.outlet,
                 why=terms.why,
             )
             reply = site.ask_or_wait(message, SessionOpened)
@@ -233,11 +246,15 @@ class SitesChannel:
         receipt = self._sites[name].receipt(reply.receipt)
         leaf = receipt.verify()
         terms = self._terms
-        charged = isinstance(leaf, Charged) and (leaf.release, leaf.plan_hash, leaf.outlet) == (
-            terms.release,
-            plan_hash(terms.plan),
-            terms.outlet,
-        )
+        hashed = plan_hash(terms.plan)
+        if name in self._helpers:
+            charged = isinstance(leaf, Helping) and (leaf.release, leaf.plan_hash) == (terms.release, hashed)
+        else:
+            charged = isinstance(leaf, Charged) and (leaf.release, leaf.plan_hash, leaf.outlet) == (
+                terms.release,
+                hashed,
+                terms.outlet,
+            )
         if not charged or reply.release != terms.release:
             raise BadProof(f"the receipt of {name} proves another session than the one it opened.")
         return receipt
