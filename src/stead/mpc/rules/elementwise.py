@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from stead.mpc.activation import erf, gelu, sigmoid, silu, tanh
-from stead.mpc.comparison import absolute, sign
-from stead.mpc.division import divide, reciprocal
-from stead.mpc.exponential import exp, expm1
 from stead.mpc.fixed import FRACTION, Secret
-from stead.mpc.logarithm import log, log1p
+from stead.mpc.functions.activation import erf, gelu, sigmoid, silu, tanh
+from stead.mpc.functions.comparison import absolute, sign
+from stead.mpc.functions.division import divide, reciprocal
+from stead.mpc.functions.exponential import exp, expm1
+from stead.mpc.functions.logarithm import log, log1p
+from stead.mpc.functions.root import rsqrt, sqrt
 from stead.mpc.protocol import Protocol
 from stead.mpc.ranges import Interval, comparison_bits
-from stead.mpc.root import rsqrt, sqrt
-from stead.mpc.rules.call import Call, Held, Rule, scale_of, truth
+from stead.mpc.rules.call import Call, Held, Result, Rule, scale_of, truth
 from stead.mpc.shares import Bits
 from stead.mpc.values import (
     Array,
@@ -190,7 +190,7 @@ def _minimum(call: Call) -> Held:
 def _compared(run: np.ufunc, rule: Rule) -> Rule:
     """A comparison; with public infinities, or what is no number, the answer is known: secret numbers are finite."""
 
-    def whole(call: Call) -> Held:
+    def whole(call: Call) -> Result:
         known = _beyond(call, run)
         return rule(call) if known is None else known
 
