@@ -33,7 +33,7 @@ def read_toml(text: str, type_: type[T], what: str, *, overriding: Mapping[str, 
     """
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # tomllib's own, numbers of thousands of digits, brackets without end
         raise UsageError(f"{what} is not TOML: {error}.") from None
     values |= overriding or {}
     try:
