@@ -52,6 +52,12 @@ class RecordedStream(RingStream):
         self.seen.append(drawn.copy())
         return drawn
 
+    def taken_from(self, values):
+        return values - self.ring(values.shape)
+
+    def xored_with(self, planes):
+        return planes ^ self.ring(planes.shape)
+
 
 class Repeating(RecordedStream):
     """A planted fault: every draw starts anew, so masks are used twice."""

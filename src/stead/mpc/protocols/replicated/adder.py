@@ -14,20 +14,27 @@ from dataclasses import dataclass
 import numpy as np
 
 from stead.mpc.kernels import bits as kernels
+from stead.mpc.kernels import masked
 from stead.mpc.protocols.replicated.seat import DEALER, FIRST, Seat
 from stead.mpc.shares import Bits, Planes, Share, words
 
 Pair = tuple[Planes, Planes]
 
 
-def conjunction(seat: Seat, x: Pair, y: Pair, add: Pair | None = None) -> Pair:
-    """The bits x AND y (xor ``add`` on the first rows), replicated. One round; one bit from each party for each bit."""
-    own = seat.zero(x[0].shape, xor=True)
-    own ^= x[0] & (y[0] ^ y[1])
-    own ^= x[1] & y[0]
-    if add is not None:
-        own[: len(add[0])] ^= add[0]
-    return seat.reshare(own)
+def conjunction(seat: Seat, *operands: tuple[Pair, Pair, Pair | None]) -> list[Pair]:
+    """For each (x, y, add) the bits x AND y, xor ``add`` if there is any; replicated.
+
+    Cost:
+        One round; one bit from each party for each bit.
+    """
+    parts = []
+    for x, y, add in operands:
+        mask = seat.zero(x[0].shape, xor=True)
+        if add is not None:
+            mask ^= add[0]
+        # x_i (y_i + y_{i+1}) + x_{i+1} y_i + mask: what the first online party of masked sharing computes, too
+        parts.append(masked.masked_and(x, y, mask, first=True))
+    return seat.reshare(*parts)
 
 
 @dataclass(frozen=True)
@@ -100,10 +107,10 @@ def _carry(seat: Seat, generate: Pair, passing: Pair) -> Pair:
         half, odd = count // 2, count % 2
         low_g, high_g = (_rows(generate, slice(at, 2 * half, 2)) for at in (0, 1))
         high_p, low_p = _rows(passing, slice(0, 2 * half, 2)), _rows(passing, slice(1, 2 * half - 1, 2))
-        left = _join(high_p, _rows(high_p, slice(1, None)))
-        done = conjunction(seat, left, _join(low_g, low_p), add=high_g)
+        above = (_rows(high_p, slice(1, None)), low_p, None)
+        joined = conjunction(seat, (high_p, low_g, high_g), above)
         rest_g, rest_p = _rows(generate, slice(count - odd, None)), _rows(passing, slice(count - 1 - odd, None))
-        generate, passing = _rows(done, slice(0, half)), _rows(done, slice(half, None))
+        generate, passing = joined
         if odd:
             generate, passing = _join(generate, rest_g), _join(passing, rest_p)
     return generate
@@ -123,12 +130,16 @@ def decompose(seat: Seat, x: Share, width: int) -> Bits:
         joined[3::2] = own[pairs : level.rows - level.leaves]
         found.append((g, joined))
     for high, low, final in prefix_levels(positions):
-        left = tuple(p[high + high[final:]] for _, p in found)
-        right = tuple(np.concatenate([g[low], p[low[final:]]]) for g, p in found)
-        done = conjunction(seat, (left[0], left[1]), (right[0], right[1]))
-        for (g, p), new in zip(found, done, strict=True):
-            g[high] ^= new[: len(high)]
-            p[high[final:]] = new[len(high) :]
+        (g_0, p_0), (g_1, p_1) = found
+        upper, lower = high[final:], low[final:]
+        carries, passes = conjunction(
+            seat,
+            ((p_0[high], p_1[high]), (g_0[low], g_1[low]), None),
+            ((p_0[upper], p_1[upper]), (p_0[lower], p_1[lower]), None),
+        )
+        for (g, p), new_g, new_p in zip(found, carries, passes, strict=True):
+            g[high] ^= new_g
+            p[upper] = new_p
     sums = (np.concatenate([p[:1], p[1:] ^ g]) for (g, _), p in zip(found, propagate, strict=True))
     return Bits(x.shape, width, tuple(sums))
 
@@ -143,7 +154,8 @@ def zero(seat: Seat, x: Share, width: int = 64) -> Bits:
     _, opened = _first(seat, x, width, level, invert=True)
     # All pairs count, the lowest too, whose P stands where G of the lowest would.
     while (count := len(opened[0])) > 1:
-        opened = conjunction(seat, _rows(opened, slice(0, count // 2)), _rows(opened, slice(count // 2, None)))
+        lower, upper = _rows(opened, slice(0, count // 2)), _rows(opened, slice(count // 2, None))
+        opened = conjunction(seat, (lower, upper, None))[0]
     return Bits(x.shape, 1, opened)
 
 

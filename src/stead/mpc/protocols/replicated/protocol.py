@@ -105,7 +105,7 @@ class Replicated:
         own = form(x.parts[0], y.parts[0], add_b=y.parts[1], threads=threads)
         own += form(x.parts[1], y.parts[0], threads=threads)
         own += self._seat.zero(own.shape)
-        return Share(self._seat.reshare(own))
+        return Share(self._seat.reshare(own)[0])
 
     def truncate(self, x: Share, bits: int) -> Share:
         """See ``Protocol.truncate``."""
@@ -134,7 +134,7 @@ class Replicated:
         if (a.shape, a.width) != (b.shape, b.width):
             raise ValueError(f"{a.width} bits of {list(a.shape)} and {b.width} of {list(b.shape)} have no conjunction")
         (a_0, a_1), (b_0, b_1) = a.parts, b.parts
-        return Bits(a.shape, a.width, adder.conjunction(self._seat, (a_0, a_1), (b_0, b_1)))
+        return Bits(a.shape, a.width, adder.conjunction(self._seat, ((a_0, a_1), (b_0, b_1), None))[0])
 
     def invert(self, a: Bits) -> Bits:
         """See ``Protocol.invert``: x_0 is inverted."""

@@ -51,13 +51,13 @@ class Seat:
 
     def zero(self, shape: tuple[int, ...], *, xor: bool = False) -> RingArray:
         """This party's part of a fresh sharing of zero, by sum or by exclusive or; no message."""
-        own, next_one = self.stream(self.place).ring(shape), self.stream(self.after).ring(shape)
-        return np.bitwise_xor(own, next_one, out=own) if xor else np.subtract(own, next_one, out=own)
+        own, later = self.stream(self.place).ring(shape), self.stream(self.after)
+        return later.xored_with(own) if xor else later.taken_from(own)
 
-    def reshare(self, own: RingArray) -> tuple[RingArray, RingArray]:
+    def reshare(self, *own: RingArray) -> list[tuple[RingArray, RingArray]]:
         """From summands, one at each party, to replicated parts: each sends its own to the one before. One round."""
-        received = self._party.exchange({self.before: (own,)}, {self.after: (own.shape,)})
-        return own, received[self.after][0]
+        received = self._party.exchange({self.before: own}, {self.after: tuple(part.shape for part in own)})
+        return list(zip(own, received[self.after], strict=True))
 
     def deal(self, *arrays: RingArray) -> None:
         """The dealer's message to the second opener."""
@@ -81,7 +81,7 @@ class Seat:
 
 
 class Lanes:
-    """Integers mod 2^w for the least w of 8, 16, 32, 64 that holds ``bits`` bits, w/8 bytes each on the wire.
+    """Integers mod 2^w for the least w of 16, 32, 64 that holds ``bits`` bits, w/8 bytes each on the wire.
 
     Args:
         bits: 1 .. 64.
@@ -91,7 +91,7 @@ class Lanes:
     def __init__(self, bits: int, size: int) -> None:
         self.size = size
         self.bits = bits
-        self.width_bytes = next(count for count in (1, 2, 4, 8) if bits <= 8 * count)
+        self.width_bytes = next(count for count in (2, 4, 8) if bits <= 8 * count)
         self._dtype: np.dtype[np.unsignedinteger[Any]] = np.dtype(f"u{self.width_bytes}")
 
     @property

@@ -4,24 +4,22 @@ Symbols: z = z_2 + zeta with zeta = z_0 + z_1; m = z_2 + 2^62 is known to the op
 dealer P_0, so z + 2^62 = m - r. R = r >> f, rho = the top bit of r; A = (m >> f) - 2^(62-f), low = 1 - the top bit
 of m. For z in [-2^62, 2^62), A - R + 2^(64-f) low rho is z >> f or one more: docs/theory/replicated-sharing.md. In the
 same way a bit b is b_2 xor beta, with beta = b_0 xor b_1 known to the dealer. A dealt secret d is d_1 + d_2: d_1 from
-the keystream of P_0 and P_1, d_2 sent to P_2.
+the keystream of P_0 and P_1, d_2 sent to P_2. The kernels are those of masked sharing, with r as the mask of m.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import numpy.typing as npt
 
 from stead.mpc.kernels import bits as kernels
+from stead.mpc.kernels import masked
+from stead.mpc.kernels.masked_reference import quotient_terms
+from stead.mpc.party import RingStream
 from stead.mpc.protocols.replicated.seat import DEALER, FIRST, Lanes, Seat, flat_size
-from stead.mpc.shares import Bits, RingArray, Share
+from stead.mpc.shares import Bits, Planes, RingArray, Share
 
 TOP = np.uint64(63)
 ONE = np.uint64(1)
-OFFSET = np.uint64(1 << 62)
-_BLOCK = 1 << 14
 
 
 def truncate(seat: Seat, z: Share, f: int) -> Share:
@@ -34,13 +32,14 @@ def truncate(seat: Seat, z: Share, f: int) -> Share:
     lanes = Lanes(f, size)
     if seat.place == DEALER:
         first, second = seat.stream(1), seat.stream(0)
-        r = _negative_sum(z)
+        r = _mask(z)
         summand, rho_1, mu_1 = first.ring((size,)), lanes.draw(first), lanes.draw(first)
         mu = mu_1 + lanes.draw(second)
         rho_2 = lanes.of_bits(r >> TOP) - rho_1
-        other = np.negative(r >> np.uint64(f))
-        other -= lanes.lifted(mu)
-        other -= summand
+        r >>= np.uint64(f)
+        r += lanes.lifted(mu)
+        r += summand
+        other = np.negative(r, out=r)
         seat.deal(other, rho_2.view(np.uint64))
         return _share(shape, other, summand)
     if seat.place == FIRST:
@@ -50,14 +49,12 @@ def truncate(seat: Seat, z: Share, f: int) -> Share:
         mu = lanes.draw(seat.stream(0))
         kept, packed = seat.dealt((size,), (lanes.words,))
         rho = lanes.of_words(packed)
-    m = _common(seat, z) + OFFSET
-    half = lanes.of_bits((m >> TOP) ^ ONE) * rho
+    third, low = quotient_terms(_common(seat, z), f)
+    half = lanes.of_bits(low & ONE)
+    half *= rho
     half += mu
-    opened = half + lanes.of_words(seat.swap(half.view(np.uint64)))
-    third = lanes.lifted(opened)
-    third += m >> np.uint64(f)
-    third -= np.uint64(1 << (62 - f))
-    return _share(shape, *((kept, third) if seat.place == FIRST else (third, kept)))
+    third += lanes.lifted(half + lanes.of_words(seat.swap(half.view(np.uint64))))
+    return _share(shape, *_ordered(seat, kept, third))
 
 
 def select(seat: Seat, b: Bits, z: Share, f: int) -> Share:
@@ -67,28 +64,25 @@ def select(seat: Seat, b: Bits, z: Share, f: int) -> Share:
         Two rounds. f = 0: 16 bytes from the dealer, 8 from each opener, for each value. f > 0: 24 bytes and two lanes
         from the dealer, 8 from each opener.
     """
-    shape, size = z.shape, z.size
+    size = z.size
     if seat.place == DEALER:
-        beta = kernels.unpack(b.parts[0][0] ^ b.parts[1][0], size)
-        first, second = seat.stream(1), seat.stream(0)
-        if f:
-            r = _negative_sum(z)
-            minus_r, rho = np.negative(r >> np.uint64(f)), r >> TOP
-            sent = [_dealt(seat, secret) for secret in (minus_r, beta, beta * minus_r)]
-            lanes = Lanes(f, size)
-            sent += [(lanes.of_bits(bit) - lanes.draw(first)).view(np.uint64) for bit in (rho, beta & rho)]
-        else:
-            zeta = (z.parts[0] + z.parts[1]).reshape(-1)
-            sent = [_dealt(seat, secret) for secret in (beta, beta * zeta)]
-        own = first.ring((size,)), second.ring((size,))
-        seat.deal(*sent)
-        return _share(shape, own[1], own[0])
-    held = _received(seat, z, f)
-    kept = seat.stream(1 if seat.place == FIRST else 0).ring((size,))
-    chosen = np.negative(kernels.unpack(b.parts[1 if seat.place == FIRST else 0][0], size))
-    half = _chosen_half(chosen, held, kept, first=seat.place == FIRST)
-    third = half + seat.swap(half)
-    return _share(shape, *((kept, third) if seat.place == FIRST else (third, kept)))
+        seat.deal(*_prepared(seat, b.parts[0][0] ^ b.parts[1][0], _mask(z), f))
+        return _kept_by_dealer(seat, z.shape)
+    chosen, common = _known(seat, b)[0], _common(seat, z)
+    first = seat.place == FIRST
+    if f:
+        lanes = Lanes(f, size)
+        narrow = (lanes.words,)
+        quotient, bit, both, *packed = _dealt(seat, (size,), (size,), (size,), narrow, narrow)
+        wrap, both_wrap = (lanes.of_words(words)[:size] for words in packed)
+        u = _own_stream(seat).ring((size,))
+        half = masked.select_truncate_part(chosen, common, (quotient, wrap, bit, both, both_wrap), u, f, first=first)
+    else:
+        bit, both = _dealt(seat, (size,), (size,))
+        u = _own_stream(seat).ring((size,))
+        mask = np.negative(z.parts[0 if first else 1]).reshape(-1)
+        half = masked.select_part(chosen, (common, mask), (bit, both), u, first=first)
+    return _opened(seat, z.shape, half, u)
 
 
 def inject(seat: Seat, a: Bits) -> Share:
@@ -98,104 +92,84 @@ def inject(seat: Seat, a: Bits) -> Share:
         Two rounds; 8 bytes from the dealer and 8 from each opener, for each bit.
     """
     shape, size = (a.width, *a.shape), flat_size(a.shape)
-    total = a.width * size
     if seat.place == DEALER:
-        beta = _rows(a.parts[0] ^ a.parts[1], size)
-        sent = _dealt(seat, beta)
-        own = seat.stream(1).ring((total,)), seat.stream(0).ring((total,))
-        seat.deal(sent)
-        return _share(shape, own[1], own[0])
-    first = seat.place == FIRST
-    dealt = seat.stream(1).ring((total,)) if first else seat.dealt((total,))[0]
-    kept = seat.stream(1 if first else 0).ring((total,))
-    known = _rows(a.parts[1 if first else 0], size)
-    sign = np.negative(known)
-    half = dealt ^ sign
-    half -= sign
-    if first:
-        half += known
-    half -= kept
-    third = half + seat.swap(half)
-    return _share(shape, *((kept, third) if first else (third, kept)))
+        beta = unpacked(a.parts[0] ^ a.parts[1], size)
+        seat.deal(seat.stream(1).taken_from(beta))
+        return _kept_by_dealer(seat, shape)
+    known = _known(seat, a)
+    dealt = _dealt(seat, (a.width, size))[0]
+    u = _own_stream(seat).ring((a.width, size))
+    half = np.empty_like(u)
+    for row, out in enumerate(half):
+        out[...] = masked.inject_part(known[row], dealt[row], u[row], first=seat.place == FIRST)
+    return _opened(seat, shape, half, u)
 
 
-@dataclass(frozen=True, repr=False)
-class _Held:
-    """What an opener holds to choose from: b = 0 gives its part of beta v, b = 1 its part of (1 - beta) v.
-
-    With v = common + rest: ``common`` is known to both openers; ``rest``, ``beta`` and ``beta_rest`` are shared between
-    them; ``rho`` and ``beta_rho``, lifted to 2^(64-f), count where ``low`` is all ones.
-    """
-
-    common: RingArray
-    rest: RingArray
-    beta: RingArray
-    beta_rest: RingArray
-    low: RingArray | None = None
-    rho: RingArray | None = None
-    beta_rho: RingArray | None = None
+def unpacked(planes: Planes, size: int) -> RingArray:
+    """Packed bits as zeros and ones, a row for each plane."""
+    rows = np.empty((len(planes), size), dtype=np.uint64)
+    for row, plane in zip(rows, planes, strict=True):
+        row[...] = kernels.unpack(plane, size)
+    return rows
 
 
-def _received(seat: Seat, z: Share, f: int) -> _Held:
-    size, common = z.size, _common(seat, z)
-    first = seat.place == FIRST
-    stream = seat.stream(1 if first else 0)
+def _prepared(seat: Seat, beta: Planes, r: RingArray, f: int) -> list[RingArray]:
+    """P_2's parts of what ``select`` deals: R, beta, beta R, rho, beta rho, or beta and beta r."""
+    stream, bit = seat.stream(1), kernels.unpack(beta, r.size)
     if not f:
-        rest = z.parts[0 if first else 1].reshape(-1)
-        beta, beta_rest = [stream.ring((size,)) for _ in range(2)] if first else seat.dealt((size,), (size,))
-        return _Held(common, rest, beta, beta_rest)
-    lanes = Lanes(f, size)
-    if first:
-        dealt = [stream.ring((size,)) for _ in range(3)] + [stream.ring((lanes.words,)) for _ in range(2)]
-    else:
-        dealt = seat.dealt((size,), (size,), (size,), (lanes.words,), (lanes.words,))
-    m = common + OFFSET
-    low = (m >> TOP) - ONE
-    m >>= np.uint64(f)
-    m -= np.uint64(1 << (62 - f))
-    rho, beta_rho = (lanes.lifted(lanes.of_words(packed)) for packed in dealt[3:])
-    return _Held(m, dealt[0], dealt[1], dealt[2], low, rho, beta_rho)
+        return [_taken(stream, secret) for secret in (bit, bit * r)]
+    rho = r >> TOP
+    r >>= np.uint64(f)
+    sent = [_taken(stream, secret) for secret in (r, bit, bit * r)]
+    lanes = Lanes(f, r.size)
+    return sent + [(lanes.of_bits(one) - lanes.draw(stream)).view(np.uint64) for one in (rho, bit & rho)]
 
 
-def _chosen_half(chosen: RingArray, held: _Held, mask: RingArray, *, first: bool) -> RingArray:
-    """This opener's summand of b v, minus the mask; ``chosen`` is b_2 as zeros or all ones. In blocks."""
-    out = np.empty_like(mask)
-    for start in range(0, len(out), _BLOCK):
-        at = slice(start, start + _BLOCK)
-        if_zero = held.beta[at] * held.common[at]
-        if_zero += held.beta_rest[at]
-        rest = held.rest[at]
-        if held.low is not None and held.rho is not None and held.beta_rho is not None:
-            if_zero += held.beta_rho[at] & held.low[at]
-            rest = rest + (held.rho[at] & held.low[at])
-        whole = rest + held.common[at] if first else rest
-        flip = chosen[at]
-        if_zero ^= flip
-        if_zero -= flip  # negated where b_2 is 1
-        if_zero += whole & flip
-        np.subtract(if_zero, mask[at], out=out[at])
-    return out
+def _taken(stream: RingStream, secret: RingArray) -> RingArray:
+    """A dealt secret without P_1's part, which is keystream."""
+    return stream.taken_from(secret)
 
 
-def _dealt(seat: Seat, secret: RingArray) -> RingArray:
-    """What the dealer sends to P_2; P_1's part is keystream."""
-    return secret - seat.stream(1).ring(secret.shape)
+def _dealt(seat: Seat, *shapes: tuple[int, ...]) -> list[RingArray]:
+    """An opener's parts of dealt secrets."""
+    return [seat.stream(1).ring(shape) for shape in shapes] if seat.place == FIRST else seat.dealt(*shapes)
 
 
-def _negative_sum(z: Share) -> RingArray:
+def _own_stream(seat: Seat) -> RingStream:
+    """The keystream of an opener and the dealer."""
+    return seat.stream(1 if seat.place == FIRST else 0)
+
+
+def _opened(seat: Seat, shape: tuple[int, ...], half: RingArray, u: RingArray) -> Share:
+    """The openers' summands: what they exchange, masked by u, and -u."""
+    third = half + seat.swap(half)
+    return _share(shape, *_ordered(seat, np.negative(u, out=u), third))
+
+
+def _kept_by_dealer(seat: Seat, shape: tuple[int, ...]) -> Share:
+    """The dealer's summands of what the openers open."""
+    own, other = (seat.stream(summand).ring(shape) for summand in (0, 1))
+    return Share((np.negative(own, out=own), np.negative(other, out=other)))
+
+
+def _ordered(seat: Seat, kept: RingArray, third: RingArray) -> tuple[RingArray, RingArray]:
+    return (kept, third) if seat.place == FIRST else (third, kept)
+
+
+def _mask(z: Share) -> RingArray:
+    """The dealer's r: minus the summands that it knows."""
     total: RingArray = np.negative(z.parts[0] + z.parts[1])
     return total.reshape(-1)
 
 
 def _common(seat: Seat, z: Share) -> RingArray:
-    """z_2 at an opener."""
-    return z.parts[1 if seat.place == FIRST else 0].reshape(-1)
+    """The summand z_2, which both openers know."""
+    return np.ascontiguousarray(z.parts[1 if seat.place == FIRST else 0]).reshape(-1)
 
 
-def _rows(planes: npt.NDArray[np.uint64], size: int) -> RingArray:
-    if not len(planes):
-        return np.zeros(0, dtype=np.uint64)
-    return np.concatenate([kernels.unpack(plane, size) for plane in planes])
+def _known(seat: Seat, b: Bits) -> Planes:
+    """The summand b_2."""
+    return b.parts[1 if seat.place == FIRST else 0]
 
 
 def _share(shape: tuple[int, ...], *parts: RingArray) -> Share:
