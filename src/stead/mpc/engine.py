@@ -320,13 +320,17 @@ class SharesEngine:
 
     def run_as(self, program: Program, inputs: Sequence[Value], way: Way) -> list[Value]:
         """Run a checked Program in any way; see ``run``."""
+        return self.execute(self.prepared(program, inputs, way), inputs)
+
+    def prepared(self, program: Program, inputs: Sequence[Value], way: Way) -> Plan:
+        """Check a Program against inputs and make it ready; the plan serves all inputs of these shapes; see ``run``."""
         check_given(program, inputs, way.examples)
         ready = plan(program, [is_secret(value) for value in inputs], way)
         self._check(ready, inputs)
-        return self.execute(ready, inputs)
+        return ready
 
     def execute(self, ready: Plan, inputs: Sequence[Value]) -> list[Value]:
-        """Run a plan that has been checked; see ``run``."""
+        """Run a plan on inputs of the shapes it was made ready for; see ``run``."""
         run = Run(self._p, ready, inputs, self._timer)
         found = run.outputs()
         self.profile, self.basis = Profile(tuple(run.records)), ready.way.ranges.basis

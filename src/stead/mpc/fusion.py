@@ -1,7 +1,7 @@
 """Rewriting a Program for shares: the same results, with fewer comparisons, rounds and truncations.
 
-``fused`` changes no meaning: max-pool goes before ReLU, the signs that ReLU has found serve its gradient, the winners
-of a max-pool serve its gradient, softmax and GELU become one function each. ``summed`` moves sums over examples to where
+``fused`` changes no meaning: max-pool goes before ReLU, the signs that ReLU found serve its gradient, the winners of
+a max-pool serve its gradient, softmax and GELU become one function each. ``summed`` moves sums over examples to where
 they cost least. What the model's owner can do in the clear stands in ``stead.mpc.folding``.
 """
 
