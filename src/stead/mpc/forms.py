@@ -67,7 +67,7 @@ class Form:
 def _mul(a: RingArray, b: RingArray, **more: Any) -> RingArray:
     left = a if more.get("add_a") is None else a + more["add_a"]
     right = b if more.get("add_b") is None else b + more["add_b"]
-    return left * right
+    return np.multiply(left, right)  # NumPy warns of overflow where "*" meets scalars
 
 
 MUL = Form(

@@ -36,6 +36,10 @@ class Share:
 
     parts: tuple[RingArray, ...]
 
+    def __post_init__(self) -> None:
+        if not self.parts[0].shape:  # NumPy gives a scalar, whose arithmetic warns, where an array has no axes
+            object.__setattr__(self, "parts", tuple(np.asarray(part) for part in self.parts))
+
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the secret."""

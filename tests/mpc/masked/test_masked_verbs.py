@@ -178,3 +178,27 @@ def test_an_owner_gives_its_values():
 def test_a_value_is_revealed_to_parties():
     with pytest.raises(UsageError, match=r"places \[1, 3\]"):
         together("masked", lambda p: p.reveal(p.public(drawn((1,), 1)), to=[1, 3]))
+
+
+def test_a_single_number_has_no_axes():
+    value = np.array(-5 << 16).view(np.uint64)
+
+    def computation(protocol):
+        clear = protocol.facts.name == "cleartext"
+        x, y = (protocol.share(value if clear or protocol.party.place == at else None, (), at) for at in (0, 1))
+        z = protocol.truncate(protocol.product(MUL, x, y), 16)
+        n = protocol.negative(x)
+        shares = [
+            z,
+            protocol.select(n, x, 4),
+            protocol.select(protocol.invert(n), z),
+            protocol.arithmetic(n),
+            protocol.add_public(z - x, np.uint64(4)),
+        ]
+        return [protocol.reveal(share) for share in shares]
+
+    expected = together("cleartext", computation)[0]
+    for told in together("masked", computation, entropy=SeededEntropy(3))[1:]:
+        for got, clear in zip(told, expected, strict=True):
+            assert got.shape == clear.shape
+            assert got - clear in {0, 1}

@@ -101,6 +101,6 @@ class Cleartext:
     def arithmetic(self, a: Bits) -> Share:
         """See ``Protocol.arithmetic``."""
         numbers = np.empty((a.width, *a.shape), dtype=np.uint64)
-        for row, plane in zip(numbers, a.parts[0], strict=True):
-            row[...] = kernels.unpack(plane, row.size).reshape(a.shape)
+        for row, plane in enumerate(a.parts[0]):
+            numbers[row, ...] = kernels.unpack(plane, numbers[row].size).reshape(a.shape)
         return Share((numbers,))

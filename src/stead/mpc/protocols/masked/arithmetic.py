@@ -28,6 +28,7 @@ def product_part(form: RingArray, dealt: RingArray, mask: RingArray) -> RingArra
     return np.add(form, mask, out=form)
 
 
-def add_thrice(part: RingArray, product: RingArray) -> None:
-    """Add 3 * product, in place."""
-    part += product * np.uint64(3)
+def add_thrice(part: RingArray, at: tuple[slice, ...], product: RingArray) -> None:
+    """Add 3 * product where it stands in ``part``, in place."""
+    index: Any = (*at, ...)  # a view, also of an array without axes
+    part[index] += np.multiply(product, np.uint64(3))

@@ -114,13 +114,13 @@ class Masked:
         places, side = verbs.places(to), self._side
         side.step(verbs.reveal(x.shape, places))
         verbs.check_online(places, interactive=self._interactive)
-        m, mine = (np.ascontiguousarray(part) for part in x.parts)
+        m, mine = (np.ascontiguousarray(part).reshape(x.shape) for part in x.parts)
         outgoing = {side.other: (mine,)} if side.other in places else {}
         if DEALER in places and side.first:
             outgoing[DEALER] = (m,)
         told = self.party.place in places
         received = side.exchange(outgoing, {side.other: (x.shape,)} if told else {})
-        return m - mine - received[side.other][0] if told else None
+        return np.asarray(np.subtract(m - mine, received[side.other][0])) if told else None
 
     def add_public(self, x: Share, values: RingArray) -> Share:
         """See ``Protocol.add_public``: to m only."""
@@ -137,11 +137,11 @@ class Masked:
         shape, side, threads = form.result(x.shape, y.shape), self._side, self.party.threads
         side.step(verbs.product(form, x.shape, y.shape))
         mask = side.masks(shape)
-        mine = np.ascontiguousarray(form(mx, my, add_a=lx, add_b=ly, threads=threads))
+        mine = np.asarray(form(mx, my, add_a=lx, add_b=ly, threads=threads)).reshape(shape)
         part = arithmetic.product_part(mine, side.dealt(shape), mask)
         at, known = form.half(0 if side.first else 1, mx, my, threads=threads)
         if known.size:
-            arithmetic.add_thrice(part[at], known)
+            arithmetic.add_thrice(part, at, known)
         return Share((side.opened(part), mask))
 
     def truncate(self, x: Share, bits: int) -> Share:
