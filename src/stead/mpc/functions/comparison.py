@@ -59,7 +59,7 @@ def absolute(p: Protocol, x: Secret, *, bits: int = 64) -> Secret:
 
 
 def clip(p: Protocol, x: Secret, low: float, high: float, *, bits: int = 64) -> Secret:
-    """Clamp x between public ends low <= high, both compared at once; exact but for the rounding of the ends to units."""
+    """Clamp x between public ends low <= high, compared at once; exact but for the ends' rounding."""
     scale = max(x.scale, FRACTION)
     share = x.share.scaled(1 << (scale - x.scale))
     ends = encode([low, high], scale).reshape(2, *(1,) * len(x.shape))

@@ -29,7 +29,7 @@ def reciprocal(p: Protocol, x: Secret, *, bits: int = 64) -> Secret:
     """1 / x for 2^-16 <= |x| < 2^45; 1 / 0 is 2^16, the largest there is."""
     found = magnitude(p, x, signed=True, bits=bits)
     inverse = settle(p, polynomial(p, found.centred, RECIPROCAL), _INVERSE).share
-    # 1 / x in units is 2^(32 - e) / m: less than half a unit from e = 34 on, so 0 may stand for it where e > 36.
+    # 1 / x in units is 2^(32 - e) / m: less than a unit from e = 33 on, so 0 may stand for it where e > 36.
     # With e = 8 i + j - 3, 2^(36 - e) is 2^(8 (4 - i)) · 2^(7 - j).
     high = [1 << 8 * (4 - i) if i <= 4 else 0 for i in range(GROUP)]
     power = found.factor(p, high, _LOW)
@@ -41,8 +41,7 @@ def reciprocal(p: Protocol, x: Secret, *, bits: int = 64) -> Secret:
 def divide(p: Protocol, x: Secret, y: Secret, *, bits: int = 64) -> Secret:
     """The quotient x / y, broadcast, for |x| < 2^44 and |y| < 2^45.
 
-    A quotient of 2^30 or more in magnitude gives 2^30 with its sign, one between 2^29 and 2^30 may; so does x / 0, whose
-    y counts as 2^-16.
+    A quotient from 2^31 on in magnitude gives 2^30 with its sign, one from 2^29 on may; 0 as a divisor counts as 2^-16.
     """
     x, y = settle(p, x), settle(p, y)
     shape = np.broadcast_shapes(x.shape, y.shape)

@@ -111,7 +111,7 @@ def _highest(p: Protocol, none_above: Bits) -> Bits:
 
 
 def _folded(highest: Bits, groups: int, *, by_group: bool) -> list[Bits]:
-    """Where the highest bit is, as its i or its j, each as one bit of several. At most one is set, so exclusive or is or: no rounds."""
+    """Where the highest bit is, as its i or its j, one bit for each. One is set, so exclusive or is or: no rounds."""
     found = []
     for k in range(groups if by_group else GROUP):
         planes = [e for e in range(highest.width) if divmod(e + SHIFT, GROUP)[not by_group] == k]

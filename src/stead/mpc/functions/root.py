@@ -27,20 +27,25 @@ def sqrt(p: Protocol, x: Secret, *, bits: int = 64) -> Secret:
     return Secret(p.truncate(product(p, mantissa, high), _MANTISSA - 8), FRACTION)
 
 
-def rsqrt(p: Protocol, x: Secret, *, scale: int = FRACTION, bits: int = 64) -> Secret:
-    """1 / sqrt(x) for 2^-16 <= x < 2^45; 0 and negative numbers give 2^8, the largest there is.
+def rsqrt(p: Protocol, x: Secret, *, bits: int = 64) -> Secret:
+    """1 / sqrt(x) for 2^-16 <= x < 2^45; 0 and negative numbers give 2^8, the largest there is."""
+    return rsqrt_of(p, settle(p, x), FRACTION, bits=bits)
+
+
+def rsqrt_of(p: Protocol, x: Secret, scale: int, *, bits: int = 64) -> Secret:
+    """As ``rsqrt``, of x at its own scale, an even number: from one unit of it on.
 
     Args:
         p: the protocol.
         x: any shape.
-        scale: fraction bits of the result, 16 .. 40: more where a small result is multiplied by large numbers.
+        scale: fraction bits of the result: more where it is multiplied by large numbers. At most 57 - x.scale / 2.
         bits: see ``Protocol.negative``.
     """
-    found = magnitude(p, x, signed=False, bits=bits)
-    # 1 / sqrt(x) is 2^(8 - e/2) / sqrt(m): below 2^1.5 · 2^28 · 2^29 < 2^59 before it is truncated.
+    found = magnitude(p, Secret(x.share, FRACTION), signed=False, bits=bits)
+    # 1 / sqrt(x) is 2^((scale of x - e) / 2) / sqrt(m): below 2^1.5 · 2^28 · 2^29 < 2^59 before it is truncated.
     mantissa = _adjusted(p, found, settle(p, polynomial(p, found.centred, INVERSE_ROOT), _MANTISSA).share, _INVERSE_LOW)
     high = weighted(found.high, ring([1 << 4 * (7 - i) for i in range(GROUP)]))
-    return Secret(p.truncate(product(p, mantissa, high), _MANTISSA + 28 - 8 - scale), scale)
+    return Secret(p.truncate(product(p, mantissa, high), _MANTISSA + 28 - x.scale // 2 - scale), scale)
 
 
 def _adjusted(p: Protocol, found: Magnitude, mantissa: Share, low: list[int]) -> Share:

@@ -41,7 +41,7 @@ def softmax(p: Protocol, x: Secret, axis: int = -1, *, bits: int = 64) -> Secret
 
 
 def log_softmax(p: Protocol, x: Secret, axis: int = -1, *, bits: int = 64) -> Secret:
-    """The logarithm of ``softmax``, x - log of the sum of e^x, along an axis of up to 2^14 numbers; any x below 2^44 in magnitude."""
+    """The logarithm of ``softmax``, x - log of the sum of e^x; for the same x."""
     x = settle(p, x)
     powers, below = _shifted(p, x, axis, bits)
     total = powers.map(lambda part: part.sum(axis=axis, keepdims=True, dtype=np.uint64))
