@@ -23,7 +23,7 @@ from stead.mpc.protocols.masked import arithmetic, comparison, verbs
 from stead.mpc.protocols.masked.comparison import Leaves, Linear, Pair, Wanted
 from stead.mpc.protocols.masked.material import DEALER, FIRST, SECOND, Sink, derive
 from stead.mpc.protocols.masked.protocol import FACTS
-from stead.mpc.shares import WORD, Bits, Planes, RingArray, Share, words
+from stead.mpc.shares import Bits, Planes, RingArray, Share, words
 
 
 class Hand:
@@ -64,13 +64,33 @@ class Hand:
         for value in values:
             self._sink.write(self._parts.taken_from(value))
 
-    def deal_narrow(self, value: RingArray, bits: int) -> None:
-        """Values of which only ``bits`` bits matter."""
-        kind, count = arithmetic.narrow(bits), value.size
-        part = self._parts.ring((arithmetic.narrow_words(count, bits),))
-        low = part.view(kind)[:count]
-        np.subtract(value.astype(kind), low, out=low)
-        self._sink.write(part)
+    def deal_quotients(self, x: Share, bits: int) -> None:
+        """What truncation reads: x's mask shifted, and its top bit, of which only ``bits`` bits matter."""
+        quotient, wrap = self._parts.ring((x.size,)), self._narrow(x.size, bits)
+        parts = quotient, _low(wrap, x.size, bits)
+        fused.deal_truncate(_flat(x), parts, bits, threads=self._threads)
+        self._write(quotient, wrap)
+
+    def deal_choices(self, b: Bits, x: Share, bits: int) -> None:
+        """What selection reads: l_b and l_b l_x; with truncation what it reads, too, and that times l_b."""
+        n, chosen = x.size, (b.parts[0][0], b.parts[1][0])
+        if not bits:
+            bit, product = self._parts.ring((n,)), self._parts.ring((n,))
+            fused.deal_select(chosen, _flat(x), (bit, product), 0, threads=self._threads)
+            self._write(bit, product)
+            return
+        quotient, bit, product = (self._parts.ring((n,)) for _ in range(3))
+        wrap, bit_wrap = (self._narrow(n, bits) for _ in range(2))
+        parts = quotient, _low(wrap, n, bits), bit, product, _low(bit_wrap, n, bits)
+        fused.deal_select(chosen, _flat(x), parts, bits, threads=self._threads)
+        self._write(quotient, bit, product, wrap, bit_wrap)
+
+    def _narrow(self, count: int, bits: int) -> RingArray:
+        return self._parts.ring((arithmetic.narrow_words(count, bits),))
+
+    def _write(self, *parts: RingArray) -> None:
+        for part in parts:
+            self._sink.write(part)
 
     def deal_bits(self, planes: Planes) -> None:
         """Packed bits, by exclusive or."""
@@ -78,7 +98,7 @@ class Hand:
 
     def leaves(self, x: Share, bits: int) -> Leaves:
         """See ``Side``."""
-        r = kernels.to_planes(x.parts[0] + x.parts[1], bits, threads=self._threads)
+        r = kernels.to_planes(x.parts[0], bits, plus=x.parts[1], threads=self._threads)
         self.deal_bits(r)
         return Leaves(x.shape, r[:, :0], r)
 
@@ -100,8 +120,8 @@ class Hand:
 
     def both(self, x: Pair, y: Pair) -> Linear:
         """See ``Side``."""
-        product = (x[0] ^ x[1]) & (y[0] ^ y[1])
-        self.deal_bits(product)
+        product = fused.mask_product(x, y, self._parts.ring(x[0].shape), threads=self._threads)
+        self._sink.write(product)
         return product[:, :0]
 
     def open(self, columns: int, *several: Linear) -> list[Pair]:
@@ -192,9 +212,7 @@ class Dealer:
         if bits == 0:
             return x
         self._trace.append(verbs.truncate(x.shape, bits))
-        mask = _sum(x)
-        self._hand.deal(mask >> np.uint64(bits))
-        self._hand.deal_narrow(mask >> np.uint64(WORD - 1), bits)
+        self._hand.deal_quotients(x, bits)
         return self._fresh(x.shape)
 
     def negative(self, x: Share, bits: int = 64) -> Bits:
@@ -213,15 +231,7 @@ class Dealer:
         verbs.check_choice(b, x)
         verbs.check_shift(truncate)
         self._trace.append(verbs.select(x.shape, truncate))
-        mask, hand = _sum(x), self._hand
-        bit = kernels.unpack(b.parts[0][0] ^ b.parts[1][0], x.size)
-        if not truncate:
-            hand.deal(bit, bit * mask)
-            return self._fresh(x.shape)
-        quotient, wrap = mask >> np.uint64(truncate), mask >> np.uint64(WORD - 1)
-        hand.deal(quotient, bit, bit * quotient)
-        hand.deal_narrow(wrap, truncate)
-        hand.deal_narrow(bit & wrap, truncate)
+        self._hand.deal_choices(b, x, truncate)
         return self._fresh(x.shape)
 
     def decompose(self, x: Share, bits: int = 64) -> Bits:
@@ -257,5 +267,10 @@ class Dealer:
         return Share(self._hand.masks(shape))
 
 
-def _sum(x: Share) -> RingArray:
-    return np.ascontiguousarray(x.parts[0] + x.parts[1]).reshape(-1)
+def _flat(x: Share) -> Pair:
+    first, second = (np.ascontiguousarray(part).reshape(-1) for part in x.parts)
+    return first, second
+
+
+def _low(part: RingArray, count: int, bits: int) -> fused.Narrow:
+    return part.view(arithmetic.narrow(bits))[:count]

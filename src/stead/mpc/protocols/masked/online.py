@@ -91,8 +91,8 @@ class Online:
 
     def leaves(self, x: Share, bits: int) -> Leaves:
         """See ``Side``."""
-        n = kernels.to_planes(x.parts[0], bits, threads=self.party.threads)
-        return Leaves(x.shape, np.invert(n, out=n), self.dealt((bits, words(x.shape))))
+        n = kernels.to_planes(x.parts[0], bits, invert=True, threads=self.party.threads)
+        return Leaves(x.shape, n, self.dealt((bits, words(x.shape))))
 
     def digits(self, leaves: Leaves, rows: slice) -> Linear:
         """See ``Side``."""
