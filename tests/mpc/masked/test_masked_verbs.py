@@ -201,4 +201,4 @@ def test_a_single_number_has_no_axes():
     for told in together("masked", computation, entropy=SeededEntropy(3))[1:]:
         for got, clear in zip(told, expected, strict=True):
             assert got.shape == clear.shape
-                assert set(np.unique(got - clear)) <= {0, 1}
+            assert set(np.unique(got - clear)) <= {0, 1}
