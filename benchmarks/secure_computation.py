@@ -1,6 +1,6 @@
 """Secure computation between processes: products, comparisons, softmax, ResNet-18 and sums on secret inputs.
 
-All parties are processes of their own on this machine and speak over sealed sockets (``plain TCP`` is measured beside).
+All parties are processes of their own on this machine and speak over sealed sockets (``plain TCP`` is beside).
 ``seconds`` are from shared inputs and weights to shared outputs, the slowest party, the median of the runs; sharing and
 revealing are columns of their own, and ``preprocessing_seconds`` covers the dealer's work and handing over its material.
 ``ratio`` is to torch with two threads in the same run. ``bytes`` and ``rounds`` are of the busiest online party;

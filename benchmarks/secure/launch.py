@@ -112,9 +112,12 @@ def _introduce(folder: Path) -> None:
 def found_row(run: Run, variant: str, threat: str, found: Found, plain: npt.NDArray[Any]) -> Row:
     """The figures of one launch: seconds of the slowest party, medians over the runs."""
 
-    def slowest(part: str, figure: str) -> list[float]:
+    def over_parties(part: str, figure: str, fold: Callable[[list[float]], float]) -> list[float]:
         several = [party["runs"] for party in found.parties if part in party["runs"][0]]
-        return [max(runs[at][part][figure] for runs in several) for at in range(run.runs)]
+        return [fold([runs[at][part][figure] for runs in several]) for at in range(run.runs)]
+
+    def slowest(part: str, figure: str) -> list[float]:
+        return over_parties(part, figure, max)
 
     seconds = slowest("compute", "seconds")
     online = [party["runs"][-1] for party in found.parties if "compute" in party["runs"][-1]]
@@ -122,6 +125,7 @@ def found_row(run: Run, variant: str, threat: str, found: Found, plain: npt.NDAr
     if "prepare" in found.parties[0]["runs"][0]:
         prepared = {
             "preprocessing_seconds": statistics.median(slowest("prepare", "seconds")),
+            "preprocessing_cpu_seconds": statistics.median(over_parties("prepare", "cpu_seconds", sum)),
             "preprocessing_bytes": int(max(slowest("prepare", "bytes"))),
         }
         prepared["total_seconds"] = statistics.median(seconds) + prepared["preprocessing_seconds"]
@@ -134,6 +138,7 @@ def found_row(run: Run, variant: str, threat: str, found: Found, plain: npt.NDAr
         seconds_min=min(seconds),
         seconds_max=max(seconds),
         runs=run.runs,
+        cpu_seconds=statistics.median(over_parties("compute", "cpu_seconds", sum)),
         **prepared,
         sharing_seconds=statistics.median(slowest("share", "seconds")),
         reveal_seconds=statistics.median(slowest("reveal", "seconds")),

@@ -43,22 +43,23 @@ class Marks:
 
     def __init__(self, channel: PartyChannel, simulated: dict[str, SimulatedChannel]) -> None:
         self._channel, self._simulated = channel, simulated
-        self._at: list[tuple[float, Any, dict[str, float]]] = []
+        self._at: list[tuple[float, float, Any, dict[str, float]]] = []
 
     def mark(self, *, wait_for: tuple[str, ...] = ()) -> None:
         """Here a part begins, at all parties at once if they wait for one another."""
         if wait_for:
             self._channel.exchange({name: [] for name in wait_for}, dict.fromkeys(wait_for, 0))
         elapsed = {name: channel.simulated_s for name, channel in self._simulated.items()}
-        self._at.append((time.perf_counter(), self._channel.traffic, elapsed))
+        self._at.append((time.perf_counter(), time.process_time(), self._channel.traffic, elapsed))
 
     def parts(self, names: list[str]) -> dict[str, dict[str, Any]]:
         """Seconds, rounds and bytes of each part."""
         found = {}
-        for name, (start, before, simulated), (end, after, later) in zip(names, self._at, self._at[1:], strict=False):
-            spent = after.since(before)
+        for name, (start, busy, before, simulated), end in zip(names, self._at, self._at[1:], strict=False):
+            spent, later = end[2].since(before), end[3]
             found[name] = {
-                "seconds": end - start,
+                "seconds": end[0] - start,
+                "cpu_seconds": end[1] - busy,
                 "rounds": spent.rounds,
                 "bytes": spent.total_sent_bytes,
                 **{f"{network}_s": later[network] - simulated[network] for network in later},
@@ -90,7 +91,7 @@ def masked(party: Party, run: dict[str, Any], folder: Path, simulated: dict[str,
     """Prepare at place 0 and hand over; then compute at the two others."""
     channel, others = party.channel, party.channel.peers
     channel.exchange({name: [] for name in others}, dict.fromkeys(others, 0))
-    before, start = channel.traffic, time.perf_counter()
+    before, start, busy = channel.traffic, time.perf_counter(), time.process_time()
     if party.place == 0:
         quiet = Marks(_Silent(), {})
         _, materials = prepare(
@@ -105,7 +106,8 @@ def masked(party: Party, run: dict[str, Any], folder: Path, simulated: dict[str,
         material = accept(party)
     channel.exchange({name: [] for name in others}, dict.fromkeys(others, 0))
     spent = channel.traffic.since(before)
-    prepared = {"seconds": time.perf_counter() - start, "bytes": spent.total_sent_bytes}
+    took, worked = time.perf_counter() - start, time.process_time() - busy
+    prepared = {"seconds": took, "cpu_seconds": worked, "bytes": spent.total_sent_bytes}
     if material is None:
         return {"prepare": prepared}
     marks = Marks(channel, simulated)

@@ -35,10 +35,10 @@ def peer_rows(*, quick: bool) -> list[Row]:
             python = environment(name, make=not quick)
             progress(f"{system}")
             works = "matmul,relu,softmax,sum" + ("" if quick else ",resnet")
+            command, one_thread = [python, str(HERE / f"peer_{name}.py"), works], os.environ | {"OMP_NUM_THREADS": "1"}
             found = subprocess.run(
-                [python, str(HERE / f"peer_{name}.py"), works],
-                capture_output=True, text=True, check=True, timeout=TIMEOUT_S, env=os.environ | {"OMP_NUM_THREADS": "1"},
-            )  # fmt: skip
+                command, capture_output=True, text=True, check=True, timeout=TIMEOUT_S, env=one_thread
+            )
             lines = [json.loads(line) for line in found.stdout.splitlines() if line.startswith("{")]
             rows += [row(line.pop("work"), system, line.pop("variant"), threat=threat, **line) for line in lines]
         except subprocess.CalledProcessError as error:

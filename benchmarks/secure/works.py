@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from stead.mpc.functions.softmax import softmax
 
 from stead.mpc.fixed import FRACTION, Secret, encode
 from stead.mpc.forms import MATMUL
 from stead.mpc.functions.activation import relu
+from stead.mpc.functions.softmax import softmax
 from stead.mpc.protocol import Protocol
 
 Array = npt.NDArray[Any]
