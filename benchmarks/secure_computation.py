@@ -1,11 +1,11 @@
 """Secure computation between processes: products, comparisons, softmax, ResNet-18 and sums on secret inputs.
 
 All parties are processes of their own on this machine and speak over sealed sockets (``plain TCP`` is beside).
-``seconds`` are from shared inputs and weights to shared outputs, the slowest party, the median of the runs; sharing and
-revealing are columns of their own, and ``preprocessing_seconds`` covers the dealer's work and handing over its material.
+``seconds`` are from shared inputs and weights to shared outputs: the slowest party, the median of the runs. Sharing and
+revealing are columns of their own; ``preprocessing_seconds`` covers the dealer's work and handing over its material.
 ``ratio`` is to torch with two threads in the same run. ``bytes`` and ``rounds`` are of the busiest online party;
 ``lan_seconds`` and ``wan_seconds`` add what the rounds would take at 1 ms and 1 Gbit/s, and at 40 ms and 100 Mbit/s.
-``error`` is the largest difference from float64 in the clear.
+``error`` is the largest difference from float64 in the clear. A sum is timed from the clients' numbers to the receiver's.
 
 CrypTen and SPU run in environments of their own under ``build/peers`` (made with pip, unless ``--quick``), on the same
 inputs, one thread for each party, medians of three. MP-SPDZ is quoted.
@@ -61,7 +61,7 @@ def resnet(protocol: str, *, runs: int, model: Any, **options: Any) -> Row:
 
     def prepared(folder: Path) -> None:
         save_model(folder, model, sample)
-        np.save(folder / "image.npy", sample[8:].numpy())
+        np.save(folder / "image.npy", sample[8].numpy())
 
     with torch.inference_mode():
         plain = model(sample[8:]).double().numpy()

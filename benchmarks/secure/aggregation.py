@@ -9,13 +9,13 @@ that is sent crosses sealed sockets between the three processes.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from works import peak_mb
 
 from stead.core.channel import PartyChannel
 from stead.core.entropy import SystemEntropy
@@ -85,8 +85,7 @@ def main() -> None:
     if result is not None:
         exact = np.sum(np.stack(vectors).astype(np.float64), axis=0)
         np.save(folder / "result.npy", np.abs(result - exact).max(keepdims=True))
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    (folder / f"{place}.json").write_text(json.dumps({"runs": figures[1:], "peak_mb": peak_mb}), encoding="utf-8")
+    (folder / f"{place}.json").write_text(json.dumps({"runs": figures[1:], "peak_mb": peak_mb()}), encoding="utf-8")
     channel.close()
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from resnet import shared_resnet
-from works import WORKS, entered
+from works import WORKS, entered, peak_mb
 
 from stead.core.channel import PartyChannel
 from stead.core.entropy import SystemEntropy
@@ -170,8 +169,7 @@ def main() -> None:
         figure.pop("result", None)
     if result is not None:
         np.save(folder / "result.npy", result)
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    (folder / f"{place}.json").write_text(json.dumps({"runs": figures[1:], "peak_mb": peak_mb}), encoding="utf-8")
+    (folder / f"{place}.json").write_text(json.dumps({"runs": figures[1:], "peak_mb": peak_mb()}), encoding="utf-8")
     channel.close()
 
 

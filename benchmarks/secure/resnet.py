@@ -28,11 +28,11 @@ def save_model(folder: Path, model: Any, images: Any) -> None:
     """Trace and fold a torch model; save its Program, its weights and the ranges seen on the first images."""
     from stead.adapters.torch import trace
 
-    program = trace(model, images[:1])
+    program = trace(model, images[0])
     values = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     named = {name: value.detach().numpy() for name, value in values.items()}
     folded = fold(program, {item.name: named[item.name] for item in program.inputs if item.name in named})
-    examples = [[*folded.parameters, images[at : at + 1].numpy()] for at in range(CALIBRATION)]
+    examples = [[*folded.parameters, images[at].numpy()] for at in range(CALIBRATION)]
     ranges = calibrate(folded.program, examples, margin=MARGIN)
     (folder / "program").write_bytes(encode(folded.program))
     np.savez(folder / "weights.npz", *folded.parameters)
