@@ -156,7 +156,7 @@ class Masked:
         return _share(side.opened(part), mask, x.shape)
 
     def negative(self, x: Share, bits: int = 64) -> Bits:
-        """See ``Protocol.negative``. 64 bits: 5 rounds, 5.25 bytes each way, 32.4 dealt; 32 bits: 4, 2.5 and 15.5."""
+        """See ``Protocol.negative``. 64 bits: 5 rounds, 5.25 bytes each way, 32.4 dealt; 32 bits: 4, 2.4 and 15.5."""
         verbs.check_bits(bits)
         self._side.step(verbs.negative(x.shape, bits))
         return comparison.negative(self._side, x, bits)
