@@ -9,7 +9,8 @@ import pytest
 
 from stead.core.entropy import SeededEntropy
 from stead.mpc.cost import Cost
-from stead.mpc.forms import MATMUL, MUL
+from stead.mpc.forms import MATMUL, MUL, conv2d
+from stead.mpc.kernels.linear import Window
 from stead.mpc.party import Party
 from stead.mpc.protocols.cleartext.protocol import Cleartext
 
@@ -141,6 +142,13 @@ class Verbs:
     )
     def test_matrix_product(self, a, b):
         self.same(lambda p, x, y: p.product(MATMUL, x, y), drawn(a, 14), drawn(b, 15))
+
+    @pytest.mark.parametrize(
+        ("images", "weights", "groups"), [((1, 3, 7, 6), (4, 3, 3, 3), 1), ((3, 4, 5, 5), (6, 2, 3, 3), 2)], ids=str
+    )
+    def test_convolution(self, images, weights, groups):
+        form = conv2d(Window(stride=(2, 2), padding=(1, 1), groups=groups))
+        self.same(lambda p, x, w: p.product(form, x, w), drawn(images, 37), drawn(weights, 38))
 
     def test_products_of_products(self):
         def computation(p, x, y):

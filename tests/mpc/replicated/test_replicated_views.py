@@ -4,14 +4,16 @@ import functools
 
 import numpy as np
 import pytest
-from views import MISS, Repeating, bit, numbers, told_apart, views
+from views import MISS, SAMPLES, Repeating, bit, numbers, told_apart, views
 
-from stead.mpc.forms import MUL
+from stead.mpc.forms import MUL, Form
 from stead.mpc.protocols.replicated import truncation
 from stead.mpc.protocols.replicated.protocol import Replicated
 from stead.mpc.protocols.replicated.seat import Seat
 
 FAR = (1 << 61) + (5 << 16)
+FIRST_HALF, SECOND_HALF = (slice(0, SAMPLES // 2),), (slice(SAMPLES // 2, None),)
+HALVED = Form("mul", MUL.kernel, MUL.result, MUL.macs, lambda *_: ((FIRST_HALF,) * 3, (SECOND_HALF,) * 3))
 
 # Each verb with two very different inputs; where it ends in ``reveal`` they have one result, so that it tells nothing.
 VERBS = {
@@ -22,6 +24,16 @@ VERBS = {
     ),
     "product, not opened": (
         lambda p, x, y: p.product(MUL, x, y),
+        (numbers(1), numbers(1)),
+        (numbers(-FAR), numbers(3)),
+    ),
+    "product in halves": (
+        lambda p, x, y: p.reveal(p.product(HALVED, x, y)),
+        (numbers(0), numbers(FAR + 1)),
+        (numbers(-7), numbers(0)),
+    ),
+    "product in halves, not opened": (
+        lambda p, x, y: p.product(HALVED, x, y),
         (numbers(1), numbers(1)),
         (numbers(-FAR), numbers(3)),
     ),
@@ -78,7 +90,7 @@ def test_the_others_views_of_an_input_are_alike(owner):
 
 
 @pytest.mark.parametrize(
-    "name", ["product", "product, not opened", "conjunction", "conjunction, not opened", "negative of 4 bits"]
+    "name", ["product", "product, not opened", "product in halves, not opened", "conjunction", "negative of 4 bits"]
 )
 def test_a_forgotten_sharing_of_zero_is_found(name, monkeypatch):
     monkeypatch.setattr(Seat, "zero", lambda _, shape, **__: np.zeros(shape, dtype=np.uint64))
