@@ -5,7 +5,7 @@ All parties are processes of their own on this machine and speak over sealed soc
 revealing are columns of their own; ``preprocessing_seconds`` covers the dealer's work and handing over its material.
 ``ratio`` is to torch with two threads in the same run. ``bytes`` and ``rounds`` are of the busiest online party;
 ``lan_seconds`` and ``wan_seconds`` add what the rounds would take at 1 ms and 1 Gbit/s, and at 40 ms and 100 Mbit/s.
-``error`` is the largest difference from float64 in the clear. A sum is timed from the clients' numbers to the receiver's.
+``error`` is the largest difference from float64 in the clear. A sum is timed from clients to receiver.
 
 CrypTen and SPU run in environments of their own under ``build/peers`` (made with pip, unless ``--quick``), on the same
 inputs, one thread for each party, medians of three. MP-SPDZ is quoted.

@@ -164,6 +164,9 @@ def aggregation_row(run: Run, variant: str, threat: str, found: Found) -> Row:
         seconds_min=min(seconds),
         seconds_max=max(seconds),
         runs=run.runs,
+        cpu_seconds=statistics.median(
+            sum(runs[at]["compute"]["cpu_seconds"] for runs in several) for at in range(run.runs)
+        ),
         rounds=2,  # the clients' shares, the opening
         bytes=max(runs[-1]["compute"]["bytes"] for runs in several),
         peak_mb=max(party["peak_mb"] for party in found.parties),
