@@ -33,6 +33,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "demo": Entry(
         "stead.cli.demo:command", "Three hospitals on this machine: one question, one model, nothing leaves."
     ),
+    "compute": Entry("stead.cli.compute:command", "One number about the rows of several hospitals, on shares."),
     "init": Entry("stead.cli.init:command", "Make a node: its directory, key, store and log."),
     "serve": Entry("stead.cli.serve:command", "Run the node."),
     "data": Entry("stead.cli.data:command", "Add, list and show datasets."),
