@@ -202,3 +202,21 @@ def test_a_single_number_has_no_axes():
         for got, clear in zip(told, expected, strict=True):
             assert got.shape == clear.shape
             assert set(np.unique(got - clear)) <= {0, 1}
+
+
+@pytest.mark.parametrize("bits", [1, 8, 16, 40, 62])
+def test_truncation_rounds_with_a_public_dither(bits):
+    """The result is floor((x + d) / 2^bits) with d = 2^bits - 1 - (m mod 2^bits): no other bit of the mask is in it."""
+    values = small((5000,), 50 + bits)
+
+    def computation(protocol):
+        x = entered(protocol, values, (1, 2))
+        b = protocol.invert(protocol.negative(x - x))  # one, masked
+        return x.parts[0], protocol.reveal(protocol.truncate(x, bits)), protocol.reveal(protocol.select(b, x, bits))
+
+    (m, one, two), _ = together("masked", computation, entropy=SeededEntropy(bits))[1:]
+    dither = np.uint64((1 << bits) - 1) - (m & np.uint64((1 << bits) - 1))
+    expected = [(int(x) + int(d)) >> bits for x, d in zip(values.view(np.int64), dither, strict=True)]
+    np.testing.assert_array_equal(one.view(np.int64), expected)
+    np.testing.assert_array_equal(two.view(np.int64), expected)
+    assert len(np.unique(dither & np.uint64(255))) == min(1 << bits, 256)
