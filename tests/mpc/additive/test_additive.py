@@ -1,10 +1,12 @@
 """Sums by additive sharing: what they give, what they cost, and what is refused."""
 
+import functools
 import threading
 
 import numpy as np
 import pytest
 from verbs import SHAPES, clear, drawn, entered
+from views import MISS, RecordedStream, Repeating, numbers, told_apart, views
 
 from stead.core.entropy import SeededEntropy
 from stead.errors import UnsupportedOperation, UsageError
@@ -93,6 +95,32 @@ def test_any_but_all_summands_are_noise():
         # 32,000 bytes over 256 values: the statistic has mean 255, deviation 22.6; beyond 420 once in 10^10.
         counts = np.bincount(summand.view(np.uint8), minlength=256)
         assert ((counts - 125.0) ** 2 / 125.0).sum() < 420
+
+
+def summed(stream=RecordedStream):
+    """The views of three parties of a sum told to P_2, for two very different pairs of inputs of one sum."""
+
+    def verb(first, second, protocol):
+        place, shape = protocol.party.place, first.shape
+        x = protocol.share(first if place == 0 else None, shape, 0)
+        protocol.reveal(x + protocol.share(second if place == 1 else None, shape, 1), to=[2])
+
+    pairs = ((5, 7), (1 << 61, 12 - (1 << 61)))
+    return [
+        views(Additive, functools.partial(verb, *map(numbers, pair)), (), seed, stream)
+        for seed, pair in enumerate(pairs)
+    ]
+
+
+def test_the_views_of_a_sum_are_alike():
+    """P_2 is told; P_0 and P_1 receive nothing."""
+    one, other = summed()
+    assert told_apart(one[2], other[2]) > MISS
+
+
+def test_a_mask_used_twice_is_found():
+    one, other = summed(Repeating)
+    assert told_apart(one[2], other[2]) < MISS
 
 
 def test_what_does_not_add_is_refused():
