@@ -31,7 +31,8 @@ inline void require(bool holds, const char *what) {
 
 template <class T>
 Rows<T> rows_of(const Plane<T> &planes) {
-    require(planes.size() == 0 || planes.shape(1) == 1 || planes.stride(1) == 1, "the words of a plane are not neighbours");
+    const bool neighbours = planes.size() == 0 || planes.shape(1) == 1 || planes.stride(1) == 1;
+    require(neighbours, "the words of a plane are not neighbours");
     return {planes.data(), static_cast<Offset>(planes.stride(0))};
 }
 
@@ -41,8 +42,8 @@ inline const Variant &chosen(const std::string &name) {
     return *variant;
 }
 
-// work(range) for the parts of [0, size), each but the last a multiple of `unit`, on up to `threads` threads; the caller
-// has released the interpreter. `work` does not throw.
+// work(range) for the parts of [0, size), each but the last a multiple of `unit`, on up to `threads` threads; the
+// caller has released the interpreter. `work` does not throw.
 template <class Work>
 void in_parts(Size size, Size unit, Size threads, Size worth_a_thread, const Work &work) {
     threads = std::min(threads, size / worth_a_thread + 1);

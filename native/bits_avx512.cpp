@@ -1,8 +1,10 @@
-// AVX-512 with VBMI and GFNI (Ice Lake, Zen 4 and later): bytes are moved by permutations, 8 x 8 bits by one instruction.
+// AVX-512 with VBMI and GFNI (Ice Lake, Zen 4 and later): bytes are moved by permutations, 8 x 8 bits by one
+// instruction.
 
 #include "bits_loops.hpp"
 
-#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VBMI__) && defined(__GFNI__)
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VBMI__) && \
+    defined(__GFNI__)
 
 #include <immintrin.h>
 

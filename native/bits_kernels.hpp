@@ -34,8 +34,8 @@ struct Range {
     Size end;
 };
 
-// The low `width` bits of `size` values (plus an addend, if there is one), each by exclusive or with `flip`; padding bits
-// are those of 0.
+// The low `width` bits of `size` values (plus an addend, if there is one), each by exclusive or with `flip`; padding
+// bits are those of 0.
 struct Packing {
     const Word *values;
     const Word *addend;  // or null
@@ -134,8 +134,6 @@ struct Variant {
     // Each word, read as signed, times a power of two: rounded once.
     void (*decode64)(const Word *ring, double factor, double *values, Range range);
     void (*decode32)(const Word *ring, float factor, float *values, Range range);
-    // Each word, read as signed, shifted right: the floor.
-    void (*shift)(const Word *ring, int bits, Word *out, Range range);
 
     // Ranges of words.
     void (*masked_and)(const And &job, Range words);

@@ -148,12 +148,6 @@ void decode(const Word *ring, T factor, T *values, Range range) {
     }
 }
 
-inline void shift(const Word *ring, int bits, Word *out, Range range) {
-    for (Size i = range.begin; i < range.end; ++i) {
-        out[i] = static_cast<Word>(static_cast<std::int64_t>(ring[i]) >> bits);
-    }
-}
-
 template <class Blocks>
 constexpr Variant variant(const char *name) {
     return {.name = name,
@@ -164,7 +158,6 @@ constexpr Variant variant(const char *name) {
             .encode32 = encode<float>,
             .decode64 = decode<double>,
             .decode32 = decode<float>,
-            .shift = shift,
             .masked_and = masked_and,
             .subset_products = subset_products,
             .fold_groups = fold_groups,

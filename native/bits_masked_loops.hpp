@@ -1,7 +1,7 @@
 // What the parties of masked sharing compute between two messages, each in one pass over its operands.
 //
-// The formulas, with their symbols, are in src/stead/mpc/kernels/masked_reference.py. As in bits_loops.hpp, everything is
-// in an unnamed namespace, because each variant's file compiles it with its own flags.
+// The formulas, with their symbols, are in src/stead/mpc/kernels/masked_reference.py. As in bits_loops.hpp, everything
+// is in an unnamed namespace, because each variant's file compiles it with its own flags.
 #pragma once
 
 #include "bits_kernels.hpp"
@@ -101,7 +101,8 @@ inline void fold(const Fold &job, Size g, Size w) {
     r[0] = V{} + none;
 #pragma GCC unroll 16
     for (Size s = 1; s < subsets; ++s) {
-        const Word *from = (s & (s - 1)) == 0 ? job.r.at(g * depth + lowest(s)) : job.products.at(row_of(s) * job.groups + g);
+        const bool single = (s & (s - 1)) == 0;
+        const Word *from = single ? job.r.at(g * depth + lowest(s)) : job.products.at(row_of(s) * job.groups + g);
         r[s] = load<V>(from + w);
     }
 #pragma GCC unroll 16

@@ -1,4 +1,5 @@
-// The binding of the kernels of masked sharing. What each computes is said in src/stead/mpc/kernels/masked_reference.py.
+// The binding of the kernels of masked sharing. What each computes is said in
+// src/stead/mpc/kernels/masked_reference.py.
 
 #include "bits_arrays.hpp"
 
@@ -23,7 +24,8 @@ bool same(const Plane<const Word> &planes, Size rows, Size words) {
     return planes.shape(0) == rows && planes.shape(1) == words;
 }
 
-void bound_masked_and(const Pair &x, const Pair &y, Plane<const Word> dealt, Plane<Word> out, bool first, const How &how) {
+void bound_masked_and(const Pair &x, const Pair &y, Plane<const Word> dealt, Plane<Word> out, bool first,
+                      const How &how) {
     const Variant &variant = chosen(std::get<1>(how));
     const Size rows = out.shape(0), words = out.shape(1);
     const auto &[mx, lx] = x;
@@ -169,7 +171,9 @@ void bound_mask_product(const Pair &x, const Pair &y, Plane<Word> out, const How
     const Size rows = out.shape(0), words = out.shape(1);
     const auto &[x1, x2] = x;
     const auto &[y1, y2] = y;
-    for (const auto *operand : {&x1, &x2, &y1, &y2}) require(same(*operand, rows, words), "mask_product: the shapes differ");
+    for (const auto *operand : {&x1, &x2, &y1, &y2}) {
+        require(same(*operand, rows, words), "mask_product: the shapes differ");
+    }
     const MaskProduct job{rows, rows_of(x1), rows_of(x2), rows_of(y1), rows_of(y2), rows_of(out)};
     nb::gil_scoped_release released;
     in_parts(words, kGroup, std::get<0>(how), kWordsWorthAThread, [&](Range part) { variant.mask_product(job, part); });
@@ -215,7 +219,13 @@ void bound_deal_select(const std::tuple<Read, Read> &bit_masks, const std::tuple
     check_sizes(l1.size(), l2, bit, bit_mask);
     check_plane(b1, l1.size());
     check_plane(b2, l1.size());
-    const Dealing job{l1.data(), l2.data(), b1.data(), b2.data(), nullptr, bit.data(), bit_mask.data(), nullptr, nullptr, 0};
+    Dealing job{};
+    job.l1 = l1.data();
+    job.l2 = l2.data();
+    job.b1 = b1.data();
+    job.b2 = b2.data();
+    job.bit = bit.data();
+    job.bit_rest = bit_mask.data();
     nb::gil_scoped_release released;
     in_parts(l1.size(), kWordBits, std::get<0>(how), kValuesWorthAThread,
              [&](Range part) { variant.deal_select(job, part); });
@@ -246,7 +256,8 @@ void bind_masked(nb::module_ &m) {
     const auto array = [](const char *name) { return nb::arg(name).noconvert(); };
     const auto how = nb::arg("how");
     m.def("masked_and", &bound_masked_and, array("x"), array("y"), array("dealt"), array("out"), nb::arg("first"), how);
-    m.def("subset_products", &bound_subset_products, array("bits"), nb::arg("depth"), array("out"), nb::arg("combine"), how);
+    m.def("subset_products", &bound_subset_products, array("bits"), nb::arg("depth"), array("out"),
+          nb::arg("combine"), how);
     m.def("fold_groups", &bound_fold_groups, array("operands"), nb::arg("depth"), array("borrow").none(),
           array("equal").none(), nb::arg("first_and_last"), how);
     m.def("truncate_part", &bound_truncate_part, array("m"), array("dealt"), array("u"), array("out"),
@@ -255,7 +266,8 @@ void bind_masked(nb::module_ &m) {
           nb::arg("first"), how);
     m.def("select_truncate_part", &bound_select_truncate_part, array("chosen"), array("m"), array("dealt"),
           array("u_and_out"), nb::arg("bits_and_first"), how);
-    m.def("inject_part", &bound_inject_part, array("chosen"), array("bit"), array("u"), array("out"), nb::arg("first"), how);
+    m.def("inject_part", &bound_inject_part, array("chosen"), array("bit"), array("u"), array("out"),
+          nb::arg("first"), how);
     m.def("mask_product", &bound_mask_product, array("x"), array("y"), array("out"), how);
     m.def("deal_truncate", &bound_deal_truncate, array("masks"), array("parts"), nb::arg("bits"), how);
     m.def("deal_select", &bound_deal_select, array("bit_masks"), array("masks"), array("parts"), how);

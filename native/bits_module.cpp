@@ -85,19 +85,11 @@ void bound_decode(Flat<const Word> ring, int scale, Flat<T> values, Size threads
     });
 }
 
-void bound_shift(Flat<const Word> ring, int bits, Flat<Word> out, Size threads, const std::string &name) {
-    const Variant &variant = chosen(name);
-    require(out.size() == ring.size(), "shift: the sizes differ");
-    require(bits >= 0 && bits < 64, "shift: by 0 to 63 bits");
-    nb::gil_scoped_release released;
-    in_parts(ring.size(), kWordBits, threads, kValuesWorthAThread,
-             [&](Range part) { variant.shift(ring.data(), bits, out.data(), part); });
-}
-
-void bound_keystream(nb::bytes key, nb::bytes counter, Size skip, Flat<Word> out, std::optional<Flat<const Word>> values,
-                     bool by_xor) {
+void bound_keystream(nb::bytes key, nb::bytes counter, Size skip, Flat<Word> out,
+                     std::optional<Flat<const Word>> values, bool by_xor) {
     require(keystream_runs(), "keystream: this processor or this build has no VAES");
-    require(key.size() == kKeyBytes && counter.size() == kCounterBytes && skip <= 1, "keystream: 32 and 16 bytes, skip 0 or 1");
+    require(key.size() == kKeyBytes && counter.size() == kCounterBytes && skip <= 1,
+            "keystream: 32 and 16 bytes, skip 0 or 1");
     require(!values || values->size() == out.size(), "keystream: the sizes differ");
     const Keystream job{reinterpret_cast<const std::uint8_t *>(key.c_str()),
                         reinterpret_cast<const std::uint8_t *>(counter.c_str()),
@@ -137,7 +129,6 @@ NB_MODULE(_bits, m) {
     m.def("encode", &bound_encode<float>, array("values"), nb::arg("scale"), array("ring"), threads, variant);
     m.def("decode", &bound_decode<double>, array("ring"), nb::arg("scale"), array("values"), threads, variant);
     m.def("decode", &bound_decode<float>, array("ring"), nb::arg("scale"), array("values"), threads, variant);
-    m.def("shift", &bound_shift, array("ring"), nb::arg("bits"), array("out"), threads, variant);
     m.def("keystream_runs", &keystream_runs, "Whether this processor and this build have `keystream`.");
     m.def("keystream", &bound_keystream, nb::arg("key"), nb::arg("counter"), nb::arg("skip"), array("out"),
           array("values").none(), nb::arg("by_xor"));

@@ -77,7 +77,8 @@ struct Counter {
 inline __m512i counters(const Counter &counter, Size first) {
     const Word base = counter.low + first;
     const Word start = counter.high + (base < first);
-    const __m512i low = _mm512_add_epi64(_mm512_set1_epi64(static_cast<long long>(base)), _mm512_set_epi64(0, 3, 0, 2, 0, 1, 0, 0));
+    const __m512i low =
+        _mm512_add_epi64(_mm512_set1_epi64(static_cast<long long>(base)), _mm512_set_epi64(0, 3, 0, 2, 0, 1, 0, 0));
     Word carries[4];
     for (Size i = 0; i < 4; ++i) carries[i] = start + (base + i < base);
     const __m512i high = _mm512_set_epi64(static_cast<long long>(carries[3]), 0, static_cast<long long>(carries[2]), 0,

@@ -84,14 +84,11 @@ void check_fixed(const Variant &variant, const Variant &plain, Size size) {
     const auto ring = some(size);
     std::vector<double> wide(size), wide_expected(size);
     std::vector<float> thin(size), thin_expected(size);
-    std::vector<Word> shifted(size), shifted_expected(size);
     variant.decode64(ring.data(), 0x1p-16, wide.data(), {0, size});
     plain.decode64(ring.data(), 0x1p-16, wide_expected.data(), {0, size});
     variant.decode32(ring.data(), 0x1p-16f, thin.data(), {0, size});
     plain.decode32(ring.data(), 0x1p-16f, thin_expected.data(), {0, size});
-    variant.shift(ring.data(), 13, shifted.data(), {0, size});
-    plain.shift(ring.data(), 13, shifted_expected.data(), {0, size});
-    expect(wide == wide_expected && thin == thin_expected && shifted == shifted_expected, "numbers", variant, size);
+    expect(wide == wide_expected && thin == thin_expected, "decode", variant, size);
 }
 
 template <class N>

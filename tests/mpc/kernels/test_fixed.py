@@ -130,18 +130,6 @@ def test_the_largest_factor_overflows_to_a_refusal(variant):
     assert encoded(variant, np.array([1.7e308, -1.0]), 256) is None
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("places", [0, 1, 16, 62, 63])
-def test_shifting_right_is_the_floor(variant, places):
-    values = integers()[::331].copy()
-    if variant is None:
-        got = kernels.shift_right_reference(values.view(np.uint64), places)
-    else:
-        got = np.empty(values.size, np.uint64)
-        kernels._native.shift(values.view(np.uint64), places, got, 1, variant)
-    assert got.view(np.int64).tolist() == [value // (1 << places) for value in values.tolist()]
-
-
 @pytest.mark.parametrize("compiled", [True, False])
 def test_numbers_as_users_give_them(monkeypatch, compiled):
     if not compiled:
@@ -157,7 +145,6 @@ def test_numbers_as_users_give_them(monkeypatch, compiled):
     single = fixed.decode_single(fixed.encode(values.astype(np.float32)), 16)
     assert single.dtype == np.float32
     assert single.shape == values.shape
-    assert kernels.shift_right(ring[:, ::2], 3).shape == (4, 8)
     for wrong in (math.nan, math.inf, 2.0**46):
         with pytest.raises(UsageError, match=r"not below 2\^46"):
             fixed.encode([0.0, wrong])

@@ -1,6 +1,6 @@
 """Bit kernels: packing bits of many values into words and back, natively where the kernels are built.
 
-The NumPy references in ``bits_reference`` give the same bits; ``native=False`` asks for them.
+The NumPy functions in ``bits_reference`` give the same bits.
 """
 
 from __future__ import annotations

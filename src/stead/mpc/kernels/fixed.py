@@ -57,15 +57,6 @@ def decode(values: RingArray, scale: int, dtype: type[Real], *, threads: int = 1
     return out.reshape(values.shape)
 
 
-def shift_right(values: RingArray, bits: int, *, threads: int = 1) -> RingArray:
-    """Ring elements, read as signed, divided by 2^bits: the floor; bits are 0 .. 63."""
-    if _native is None:
-        return shift_right_reference(values, bits)
-    out = np.empty(values.size, dtype=np.uint64)
-    _native.shift(np.ascontiguousarray(values).reshape(-1), bits, out, threads)
-    return out.reshape(values.shape)
-
-
 def encode_reference(values: Reals, scale: int) -> RingArray | None:
     """See ``encode``."""
     with np.errstate(over="ignore", invalid="ignore"):
@@ -78,8 +69,3 @@ def encode_reference(values: Reals, scale: int) -> RingArray | None:
 def decode_reference(values: RingArray, scale: int, dtype: type[Real]) -> npt.NDArray[Real]:
     """See ``decode``. A 64-bit integer is rounded once by its conversion; a power of two rounds nothing."""
     return np.ldexp(values.view(np.int64).astype(dtype), -scale)
-
-
-def shift_right_reference(values: RingArray, bits: int) -> RingArray:
-    """See ``shift_right``."""
-    return (values.view(np.int64) >> bits).view(np.uint64)

@@ -36,16 +36,17 @@ class Keystream:
 
     Args:
         key: 32 bytes, used for nothing else.
+        native: ``False`` asks for OpenSSL.
 
     Raises:
         ValueError: the key has another length.
     """
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, *, native: bool = True) -> None:
         if len(key) != KEY_BYTES:
             raise ValueError(f"a keystream needs a key of {KEY_BYTES} bytes, not {len(key)}")
         self._at = 0
-        self._key = key if native_runs() else b""
+        self._key = key if native and native_runs() else b""
         self._openssl = None if self._key else Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
 
     def draw(self, size: int) -> RingArray:
