@@ -170,7 +170,7 @@ def subset_products(bits: Planes, depth: int, onto: Planes | None = None) -> Pla
         else:
             of[subset] = np.bitwise_and(of[lowest], of[rest], out=out[row])
             row += 1
-    flat = out.reshape(-1, count)
+    flat = out.reshape(products_of(depth) * groups, count)
     return flat if onto is None else np.bitwise_xor(onto, flat, out=onto)
 
 
