@@ -11,7 +11,7 @@ import io
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -442,6 +442,48 @@ def shares() -> list[bytes]:
     return [HEAD.pack(head[0], kind, *head[1:]) + bytes(32) for kind in (KEY, REST)]
 
 
+def joint_plans() -> list[bytes]:
+    """Plans of three parties: with noise, and with a mean that is divided."""
+    made = importlib.import_module("stead.plans.joint")
+    query = importlib.import_module("stead.plans.query")
+    parties = tuple(made.JointParty(name, bytes([number]) * 32, number < 2) for number, name in enumerate("abc"))
+    count = query.Query("heart", (), (), (query.Count("n"),), (2.0,))
+    mean = query.Query("heart", (), (), (query.Mean("m", "age"),), ())
+    return [
+        encode(made.Joint(count, made.Layout(1, (made.Kept(0, 1),)), parties, bytes(32), "answer", 1)),
+        encode(made.Joint(mean, made.Layout(2, (made.Divided(0, 1, 60, 13),)), parties, bytes(32), "disclose", 0)),
+    ]
+
+
+def joint_frames() -> list[bytes]:
+    """One frame of each kind."""
+    made = importlib.import_module("stead.plans.joint_frames")
+    hello = made.make_hello(ALICE, bytes(32), 0, bytes(range(32)))
+    frames = (
+        hello,
+        made.JointRoster((hello,)),
+        made.Parcels(bytes(32), 3, (made.Parcel(1, bytes(40)),)),
+        made.Opening(bytes(32), bytes(8), bytes(8)),
+    )
+    return [made.pack_joint(frame) for frame in frames]
+
+
+def sealed_pairs() -> tuple[Any, Any]:
+    """Two ends of a relayed channel between parties, from keys that are always the same."""
+    made = importlib.import_module("stead.node.services.relayed")
+    keys = [importlib.import_module("stead.net.noise").StaticKey.from_bytes(bytes([n]) * 32) for n in (1, 2)]
+    seeded = importlib.import_module("stead.core.entropy").SeededEntropy
+    first = made.SealedPair(0, 1, keys[0], keys[1].public, bytes(32), seeded(1))
+    second = made.SealedPair(1, 0, keys[1], keys[0].public, bytes(32), seeded(2))
+    first.hear(second.hear(first.greet()))
+    return first, second
+
+
+def parse_parcel(data: bytes) -> None:
+    """Open a parcel of 24 bytes that another party has sealed."""
+    sealed_pairs()[1].open(data, 24, "north")
+
+
 TARGETS: tuple[Target, ...] = (
     Target("message", typed(Message), golden("messages")),
     Target("leaf", typed(Leaf), golden("leaves")),
@@ -469,4 +511,7 @@ TARGETS: tuple[Target, ...] = (
     Target("sealed-frame", lambda: parse_sealed_frame, sealed_frames),
     Target("parties", lambda: parse_parties, party_files),
     Target("share", lambda: parse_share, shares),
+    Target("joint-plan", later("stead.plans.plan", "decode_plan"), joint_plans),
+    Target("joint-frame", later("stead.plans.joint_frames", "unpack_joint"), joint_frames),
+    Target("parcel", lambda: parse_parcel, lambda: [sealed_pairs()[0].seal([memoryview(bytes(24))])]),
 )
