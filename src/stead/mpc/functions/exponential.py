@@ -23,11 +23,11 @@ LOWEST = -726817
 """-11.0904 = -16 log 2, in units: exp is less than one unit from here on down."""
 
 HIGHEST = 1362733
-"""20.7937 = (30 - 2^-10) log 2, in units: exp(20.7937) is 0.9993 · 2^30."""
+"""20.7937 = (30 - 2^-10) log 2, in units: exp(20.7937) is 0.9992 · 2^30."""
 
 
 def exp(p: Protocol, x: Secret, *, bits: int = 64) -> Secret:
-    """e^x for x up to 20.79, above which it stays at 0.9993 · 2^30; 0 below -11.09, where it is less than 2^-16."""
+    """e^x for x up to 20.79, above which it stays at 0.9992 · 2^30; 0 below -11.09, where it is less than 2^-16."""
     share = settle(p, x).share
     under = p.negative(stack([plus(p, share, -LOWEST), plus(p, -share, HIGHEST)]), bits)
     ends = ring([LOWEST, HIGHEST]).reshape(2, *(1,) * len(x.shape))

@@ -8,13 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from stead.errors import UsageError
-from stead.mpc.fixed import Secret
+from stead.mpc.fixed import FRACTION, Secret
 from stead.mpc.functions.maximum import amax, champion
+from stead.mpc.functions.scale import settle
 from stead.mpc.protocol import Protocol
-from stead.mpc.values import multiply
 
 Pair = tuple[int, int]
 Places = npt.NDArray[np.int64]
+
+_WEIGHT = 24
+"""Fraction bits of 1 / count."""
 
 
 @dataclass(frozen=True)
@@ -101,14 +104,23 @@ def max_pool2d_gradient(p: Protocol, gradient: Secret, places: Secret, pool: Poo
 
 
 def avg_pool2d(p: Protocol, x: Secret, pool: Pool, *, count_padding: bool = True) -> Secret:
-    """The mean of each window; padding counts as 0, or does not count. No rounds, or one truncation."""
-    height, width = x.shape[2:]
-    taken, there = _taken(pool, height, width)
-    flat = x.share.reshape((*x.shape[:2], height * width))
+    """The mean of each window, below 2^17; padding counts as 0, or does not count.
+
+    Cost:
+        No rounds where all windows have the same number of places, a power of two; else a truncation or two.
+    """
+    taken, there = _taken(pool, x.shape[2], x.shape[3])
+    flat = x.share.reshape((*x.shape[:2], -1))
     mask = there.astype(np.uint64)
     total = flat.map(lambda part: (part[:, :, taken] * mask).sum(axis=2, dtype=np.uint64))
-    counts = _inside(pool, height, width) if count_padding else there.sum(axis=0)
-    return multiply(p, Secret(total, x.scale), 1.0 / counts)
+    counts = _inside(pool, x.shape[2], x.shape[3]) if count_padding else there.sum(axis=0)
+    first = int(counts.flat[0])
+    if (counts == first).all() and first & (first - 1) == 0:
+        return Secret(total, x.scale + first.bit_length() - 1)
+    # A sum below 2^21 with 16 bits, times 2^24 / count: below 2^61.
+    weights = (((2 << _WEIGHT) // counts + 1) // 2).astype(np.uint64)
+    settled = settle(p, Secret(total, x.scale)).share
+    return settle(p, Secret(settled.map(lambda part: part * weights), FRACTION + _WEIGHT))
 
 
 def _taken(pool: Pool, height: int, width: int) -> tuple[Places, npt.NDArray[np.bool_]]:
