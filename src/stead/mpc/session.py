@@ -142,14 +142,18 @@ class PartySession:
         """Call a function on arrays of this session; the same at every party."""
         return function(*arguments)
 
-    def run(self, program: Program, inputs: Sequence[SecretArray | Array], way: Way | None = None) -> list[SecretArray]:
-        """Run a Program; see ``SharesEngine.run_as``."""
+    def run(
+        self, program: Program, inputs: Sequence[SecretArray | Array], way: Way | None = None
+    ) -> list[SecretArray | Array]:
+        """Run a Program; see ``SharesEngine.run_as``. An output made from public values alone is a NumPy array."""
         engine = SharesEngine(self.protocol, timer=self._timer)
         given = [cast("Value", held(value)) if isinstance(value, SecretArray) else value for value in inputs]
         found = engine.run_as(program, given, way or Way())
         self.profile += engine.profile
         return [
-            SecretArray(self, _as_secret(self.protocol, value), value.shape, _kind_of_value(value, dtype))
+            SecretArray(self, value, value.shape, _kind_of_value(value, dtype))
+            if is_secret(value)
+            else np.asarray(value)
             for value, dtype in zip(found, output_types(program, way), strict=True)
         ]
 
@@ -288,8 +292,10 @@ class LocalSession:
         places = self._placed(arguments)
         return self._joined(self._each(lambda s: function(*places[s.protocol.party.place])))
 
-    def run(self, program: Program, inputs: Sequence[SecretArray | Array], way: Way | None = None) -> list[SecretArray]:
-        """Run a Program at every party; see ``SharesEngine.run_as``."""
+    def run(
+        self, program: Program, inputs: Sequence[SecretArray | Array], way: Way | None = None
+    ) -> list[SecretArray | Array]:
+        """Run a Program at every party; see ``PartySession.run``."""
         places = self._placed(inputs)
         return list(self._joined(self._each(lambda s: s.run(program, places[s.protocol.party.place], way))))
 

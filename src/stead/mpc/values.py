@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from stead.errors import UnsupportedOperation
-from stead.mpc.fixed import FRACTION, LARGEST, Secret, encode
+from stead.mpc.fixed import FRACTION, Secret, encode
 from stead.mpc.forms import MUL, Form
+from stead.mpc.kernels.fixed import LARGEST
 from stead.mpc.protocol import Protocol
 from stead.mpc.shares import WORD, Bits, Planes, RingArray, Share, words
 

@@ -32,6 +32,7 @@ from stead.mpc.values import (
     multiply,
     negated,
     numbers,
+    reshaped,
     subtract,
     truths,
     where,
@@ -117,7 +118,9 @@ def _div(call: Call) -> Held:
 def _quotient(p: Protocol, a: Value, b: Secret) -> Secret:
     """A / b; where all know a, b's inverse times a."""
     if is_secret(a):
-        return divide(p, fractional(p, a), b)
+        rank = max(len(a.shape), len(b.shape))
+        x, y = (reshaped(value, (1,) * (rank - len(value.shape)) + value.shape) for value in (fractional(p, a), b))
+        return divide(p, x, y)
     return multiply(p, reciprocal(p, b), a)
 
 

@@ -119,7 +119,7 @@ def _scattered_publicly(call: Call, value: Value, index: Array, source: Secret, 
 
     def spread(part: Array) -> Array:
         out = np.zeros(value.shape, dtype=np.uint64)
-        np.add.at(out, grid, np.where(inside, part, np.uint64(0)))
+        np.add.at(out, grid, np.asarray(np.where(inside, part, np.uint64(0))))
         return out
 
     return add(call.p, Secret(source.share.map(spread), source.scale), value)
