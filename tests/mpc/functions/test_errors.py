@@ -133,3 +133,46 @@ def test_every_unit_of_either_sign_has_its_magnitude():
     np.testing.assert_allclose(mantissa * 2.0**exponent, np.abs(units), rtol=2.0**-28)
     for part in (found.high, found.low):
         assert (part.parts[0].sum(axis=0) == 1).all()
+
+
+@pytest.mark.parametrize("bits", [18, 21, 24, 33, 48])
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if row.name not in {"divide", "softmax ", "sin", "cos"}], ids=lambda r: r.name
+)
+def test_narrow_numbers(row, bits):
+    """``bits`` says that x lies in [-2^(bits-1), 2^(bits-1)) units: its ends are right too."""
+    most = 2.0 ** (bits - 1) * UNIT
+    values = row.samples(np.random.default_rng(0)).reshape(-1)
+    values = np.concatenate([[most - UNIT, -most, most / 2], values])
+    values = values[(values >= -most) & (values < most)]
+    if row.name in {"sqrt", "rsqrt", "log"}:
+        values = values[values > 0]
+    if row.name == "exp":
+        values = values[values < 20.7937]
+    if "softmax" in row.name:
+        values = values[: len(values) // 10 * 10].reshape(-1, 10)
+    found = getattr(functions, row.name)(clear(1), secret(values), bits=bits)
+    expected = row.oracle(values)
+    assert (np.abs(opened(found) - expected) <= row.bound(expected)).all()
+
+
+@pytest.mark.parametrize(
+    "name", ["exp", "log", "sigmoid", "gelu", "reciprocal", "rsqrt", "sin", "relu", "sign", "absolute"]
+)
+@pytest.mark.parametrize("shape", [(0,), (), (2, 0, 3), (1, 1)])
+def test_shapes_without_or_with_one_number(name, shape):
+    found = getattr(functions, name)(clear(1), secret(np.ones(shape)))
+    assert found.shape == shape
+
+
+@pytest.mark.parametrize("exponent", [-2, 2, 3])
+def test_powers_of_narrow_numbers(exponent):
+    x = on_grid(np.array([1.9999, -1.9999, 0.5, 1.0, -1.5]))
+    found = opened(functions.power(clear(2), secret(x), exponent, bits=18))
+    assert np.abs(found - x ** float(exponent)).max() <= 40 * UNIT
+
+
+def test_clipping_narrow_numbers():
+    x = on_grid(np.array([-2.0, 1.9999, 0.3]))
+    np.testing.assert_array_equal(opened(functions.clip(clear(), secret(x), -100, 100, bits=18)), x)
+    np.testing.assert_array_equal(opened(functions.clip(clear(), secret(x), 100, 100, bits=18)), [100] * 3)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stead.mpc.fixed import FRACTION, Secret, encode
+from stead.mpc.functions.scale import beside
 from stead.mpc.protocol import Protocol
 from stead.mpc.shares import Bits, stack
 from stead.mpc.values import Array, subtract
@@ -64,6 +65,7 @@ def clip(p: Protocol, x: Secret, low: float, high: float, *, bits: int = 64) -> 
     share = x.share.scaled(1 << (scale - x.scale))
     ends = encode([low, high], scale).reshape(2, *(1,) * len(x.shape))
     towards = p.add_public(stack([-share, -share]), ends)
-    beyond = p.negative(stack([-towards[0], towards[1]]), bits)
+    most = int(np.abs(ends.view(np.int64)).max())
+    beyond = p.negative(stack([-towards[0], towards[1]]), beside(bits, most))
     moves = p.select(beyond, towards)
     return Secret(share + moves[0] + moves[1], scale)

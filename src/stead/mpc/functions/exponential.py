@@ -7,7 +7,7 @@ import numpy as np
 from stead.mpc.fixed import FRACTION, Secret
 from stead.mpc.functions.coefficients import POWER_OF_TWO
 from stead.mpc.functions.polynomial import polynomial
-from stead.mpc.functions.scale import WORKING, moved_bits, plus, product, ring, settle, weighted
+from stead.mpc.functions.scale import WORKING, beside, moved_bits, plus, product, ring, settle, weighted
 from stead.mpc.protocol import Protocol
 from stead.mpc.shares import join_bits, stack
 
@@ -29,7 +29,7 @@ HIGHEST = 1362733
 def exp(p: Protocol, x: Secret, *, bits: int = 64) -> Secret:
     """e^x for x up to 20.79, above which it stays at 0.9992 · 2^30; 0 below -11.09, where it is less than 2^-16."""
     share = settle(p, x).share
-    under = p.negative(stack([plus(p, share, -LOWEST), plus(p, -share, HIGHEST)]), bits)
+    under = p.negative(stack([plus(p, share, -LOWEST), plus(p, -share, HIGHEST)]), beside(bits, HIGHEST))
     ends = ring([LOWEST, HIGHEST]).reshape(2, *(1,) * len(x.shape))
     clipped = share + p.select(under, p.add_public(stack([-share, -share]), ends)).map(
         lambda part: part.sum(axis=0, dtype=np.uint64)

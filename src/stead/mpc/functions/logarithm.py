@@ -6,7 +6,7 @@ from stead.mpc.fixed import FRACTION, Secret
 from stead.mpc.functions.coefficients import LOGARITHM
 from stead.mpc.functions.magnitude import GROUP, SHIFT, magnitude
 from stead.mpc.functions.polynomial import combined, powers
-from stead.mpc.functions.scale import WORKING, plus, ring, settle, weighted
+from stead.mpc.functions.scale import WORKING, beside, plus, ring, settle, weighted
 from stead.mpc.protocol import Protocol
 
 _BITS = 25
@@ -34,4 +34,4 @@ def log_of(p: Protocol, x: Secret, *, bits: int = 64) -> Secret:
 def log1p(p: Protocol, x: Secret, *, bits: int = 64) -> Secret:
     """The natural logarithm of 1 + x; from -1 on downwards -11.09."""
     x = settle(p, x)
-    return log(p, Secret(plus(p, x.share, 1 << FRACTION), FRACTION), bits=bits)
+    return log(p, Secret(plus(p, x.share, 1 << FRACTION), FRACTION), bits=beside(bits, 1 << FRACTION))

@@ -9,7 +9,7 @@ from typing import NoReturn
 import numpy as np
 
 from stead.mpc.fixed import FRACTION, Secret
-from stead.mpc.functions.scale import WORKING, moved_bits, plus, product, ring, weighted
+from stead.mpc.functions.scale import WORKING, beside, moved_bits, plus, product, ring, weighted
 from stead.mpc.protocol import Protocol
 from stead.mpc.shares import Bits, Share, concatenate, stack
 from stead.mpc.values import flipped
@@ -68,7 +68,7 @@ class Pieces:
 
     @property
     def edges(self) -> tuple[int, ...]:
-        """Where pieces begin, and where the last one ends, in units: at most one unit late, 2^-16 · slope in u."""
+        """Where pieces begin, and where the last one ends, in units: less than one unit late, 2^-30 · slope in u."""
         half = len(self.coefficients) // 2
         return tuple(-((-2 * k << WORKING) // self.slope) for k in range(-half, half + 1))
 
@@ -107,7 +107,7 @@ def in_pieces(p: Protocol, x: Share, pieces: Pieces, bits: int) -> Pieced:
     """
     edges, count, rank = pieces.edges, len(pieces.coefficients), len(x.shape)
     lowered = p.add_public(stack([x] * len(edges)), ring([-e for e in edges]).reshape(-1, *(1,) * rank))
-    under = p.negative(lowered, bits)
+    under = p.negative(lowered, beside(bits, edges[-1]))
     ends = [(0, 0)] * rank
     regions = moved_bits(under, lambda a: np.pad(a, [(0, 1), *ends])) ^ moved_bits(
         under, lambda a: np.pad(a, [(1, 0), *ends])

@@ -40,7 +40,7 @@ def power(p: Protocol, x: Secret, exponent: float, *, bits: int = 64) -> Secret:
     if whole == 0:
         return Secret(plus(p, x.share.scaled(0), 1), 0)
     result = _whole(p, settle(p, x), whole, bits)
-    return reciprocal(p, result, bits=bits) if exponent < 0 else result
+    return reciprocal(p, result) if exponent < 0 else result
 
 
 def _whole(p: Protocol, x: Secret, exponent: int, bits: int) -> Secret:

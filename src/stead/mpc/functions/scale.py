@@ -21,6 +21,11 @@ def settle(p: Protocol, x: Secret, scale: int = FRACTION) -> Secret:
     return Secret(p.truncate(x.share, x.scale - scale), scale)
 
 
+def beside(bits: int, constant: int) -> int:
+    """The bits that hold the difference of a number of that many bits and a constant of any sign."""
+    return min(64, max(bits, constant.bit_length() + 1) + 1)
+
+
 def ring(values: object) -> RingArray:
     """Signed integers as ring elements."""
     return np.asarray(values, dtype=np.int64).view(np.uint64)

@@ -11,7 +11,7 @@ from stead.mpc.functions.magnitude import GROUP as GROUPS
 from stead.mpc.functions.magnitude import magnitude
 from stead.mpc.functions.maximum import amax
 from stead.mpc.functions.polynomial import polynomial
-from stead.mpc.functions.scale import WORKING, moved_bits, plus, product, ring, settle, weighted
+from stead.mpc.functions.scale import WORKING, beside, moved_bits, plus, product, ring, settle, weighted
 from stead.mpc.protocol import Protocol
 from stead.mpc.shares import Share, join_bits, stack
 
@@ -50,12 +50,12 @@ def log_softmax(p: Protocol, x: Secret, axis: int = -1, *, bits: int = 64) -> Se
 
 
 def _shifted(p: Protocol, x: Secret, axis: int, bits: int) -> tuple[Share, Share]:
-    below = amax(p, x, axis, keepdims=True, group=GROUP, bits=bits).share - x.share
+    below = amax(p, x, axis, keepdims=True, group=GROUP, bits=min(64, bits + 1)).share - x.share
     return exp_below(p, below, bits), below
 
 
 def exp_below(p: Protocol, z: Share, bits: int = 64) -> Share:
-    """e^-z for z >= 0 with ``FRACTION`` bits, as ``WORKING`` bits; 0 from 16 on.
+    """e^-z for z with ``FRACTION`` bits, as ``WORKING`` bits, 0 <= z < 2^bits units; 0 from 16 on.
 
     e^-z is the product of e^-b over the bits b of z from 1/8 to 8, and a parabola of the rest.
 
@@ -63,7 +63,7 @@ def exp_below(p: Protocol, z: Share, bits: int = 64) -> Share:
         The bits of two numbers, 6 rounds.
     """
     limit = 1 << _TOP + FRACTION
-    planes = p.decompose(stack([z, plus(p, z, -limit)]), min(bits + 1, 64))
+    planes = p.decompose(stack([z, plus(p, z, -limit)]), beside(bits + 1, limit))
     wanted = planes.plane(*range(_REST, FRACTION + _TOP), planes.width - 1)
     of_z = moved_bits(wanted.slice(0, 7), lambda a: a[0])
     within = moved_bits(wanted.plane(7), lambda a: a[1])
