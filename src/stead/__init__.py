@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from stead.client import epsilon as epsilon
     from stead.client import fit as fit
     from stead.errors import SteadError as SteadError
+    from stead.mpc.session import local_session as local_session
 
 __version__ = "0.1.0"
 
@@ -26,10 +27,14 @@ _HOMES = {
     "demo": "stead.cli.demo",
     "epsilon": "stead.client",
     "fit": "stead.client",
+    "local_session": "stead.mpc.session",
 }
 _ROOMS = ("errors", "testing")
 
-__all__ = ["SteadError", "__version__", "ask", "compute", "connect", "demo", "epsilon", "errors", "fit", "testing"]
+__all__ = [
+    "SteadError", "__version__", "ask", "compute", "connect", "demo", "epsilon", "errors", "fit", "local_session",
+    "testing",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

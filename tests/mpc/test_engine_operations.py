@@ -23,7 +23,8 @@ DOMAINS = {
     "div": [lambda x: x, lambda x: np.where(x < 0, -1, 1) * (np.abs(x) + 0.5)],
     "pow": [lambda x: np.abs(x) + 0.5, lambda x: x],
 }
-REFUSED = {"sin": "no circuit for the sine", "cos": "no circuit for the cosine"}
+REFUSED = {}
+"""Operations with the text of their refusal; there are none, but for convolutions over three axes."""
 MADE_OF_NOTHING = {"full", "arange"}
 
 
@@ -134,7 +135,7 @@ def test_what_is_not_supported_is_refused_before_anything_is_sent(protocol, op, 
     [
         ("div", [table.floats(3), np.zeros(3, dtype=np.float32)], {0}, "public 0"),
         ("pow", [np.ones(2, dtype=np.float32), np.array([1.0, 2.0], dtype=np.float32)], {0}, "exponents that differ"),
-        ("pow", [np.ones(2, dtype=np.float32), np.full(2, 1.7, dtype=np.float32)], {0}, "power 1.7"),
+        ("pow", [np.ones(2, dtype=np.float32), np.full(2, 70, dtype=np.float32)], {0}, "power 70"),
         ("pow", [-np.ones(2, dtype=np.float32), np.ones(2, dtype=np.float32)], {1}, "not above 0"),
         ("add", [table.floats(2), np.array([np.inf, 0.0], dtype=np.float32)], {0}, "not finite"),
         ("mul", [table.floats(2), np.array([np.nan, 0.0], dtype=np.float32)], {0}, "not finite"),
@@ -163,7 +164,7 @@ def test_comparisons_with_infinities_are_known(clear, op, number):
 
 
 @pytest.mark.parametrize(("exponent", "tolerance"), [(2, 1e-3), (3, 2e-3), (0, 0), (-1, 1e-3), (-2, 5e-3), (0.5, 1e-3),
-                                                     (-0.5, 1e-3), (7, 2e-2)])  # fmt: skip
+                                                     (-0.5, 1e-3), (7, 2e-2), (1.7, 2e-3)])  # fmt: skip
 def test_public_powers(clear, exponent, tolerance):
     arrays = [np.array([0.75, 1.5, 1.25], dtype=np.float32), np.full((), exponent, dtype=np.float32)]
     (found,) = run(clear, program("pow", arrays, {}), arrays, {0})

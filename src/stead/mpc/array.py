@@ -82,6 +82,11 @@ class SecretArray(NDArrayOperatorsMixin):
         return np.dtype(self._kind)
 
     @property
+    def session(self) -> Any:
+        """Where it lives: a ``LocalSession``, or inside ``call`` this party's ``PartySession``."""
+        return self._session
+
+    @property
     def T(self) -> SecretArray:  # noqa: N802 - as NumPy calls it
         """With the axes in reverse."""
         return cast("SecretArray", dispatch.transpose(self))
@@ -173,8 +178,3 @@ class SecretArray(NDArrayOperatorsMixin):
 def held(array: SecretArray) -> Any:
     """What the session holds for an array; for sessions only."""
     return array._held  # noqa: SLF001 - a session and its arrays are one thing
-
-
-def session_of(array: SecretArray) -> Any:
-    """The session of an array; for ``dispatch`` and sessions only."""
-    return array._session  # noqa: SLF001 - as above

@@ -10,12 +10,12 @@ import numpy as np
 
 from stead.errors import UnsupportedOperation, UsageError
 from stead.mpc.forms import MATMUL
+from stead.mpc.functions.sorting import argsort, sort
 from stead.mpc.protocol import Protocol
 from stead.mpc.ranges import ANYWHERE
 from stead.mpc.rules import RULES
 from stead.mpc.rules.call import Call
-from stead.mpc.sorting import in_order
-from stead.mpc.values import Array, Value, add, bilinear, moved, multiply, reshaped, subtract
+from stead.mpc.values import Array, Value, add, bilinear, moved, multiply, numbers, reshaped, subtract
 from stead.plans.ops import OPERATIONS
 from stead.plans.program import Attribute, DType, TensorType
 
@@ -56,11 +56,11 @@ def _run(name: str, work: Callable[..., Value], inputs: Sequence[Operand], shape
     """A new secret array: ``work(p, *values)`` at every party."""
     first = next(value for value in inputs if _secret(value))
     for value in inputs:
-        if _secret(value) and value._session is not first._session:  # noqa: SLF001 - arrays of one session
+        if _secret(value) and value.session is not first.session:
             raise UsageError("the arrays belong to different sessions.")
     given = [value if _secret(value) else np.asarray(value) for value in inputs]
-    made = first._session.apply(name, work, given)  # noqa: SLF001 - as above
-    return type(first)(first._session, made, tuple(shape), kind)  # noqa: SLF001 - as above
+    made = first.session.apply(name, work, given)
+    return type(first)(first.session, made, tuple(shape), kind)
 
 
 def operate(name: str, *inputs: Operand, **attributes: Attribute) -> Any:
@@ -376,7 +376,15 @@ def _sort(a: SecretArray, axis: int | None = -1) -> Any:
     if axis is None:
         value, axis = reshape(value, -1), 0
     at = _axes(value, axis)[0]
-    return _run("sort", lambda p, x: in_order(p, x, at), (value,), value.shape, _kind(value))
+    return _run("sort", lambda p, x: sort(p, numbers(p, x), at), (value,), value.shape, _kind(value))
+
+
+def _argsort(a: SecretArray, axis: int | None = -1) -> Any:
+    value = _numbers(a)
+    if axis is None:
+        value, axis = reshape(value, -1), 0
+    at = _axes(value, axis)[0]
+    return _run("argsort", lambda p, x: argsort(p, numbers(p, x), at), (value,), value.shape, "int64")
 
 
 def _quantile(a: SecretArray, q: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
@@ -445,6 +453,7 @@ FUNCTIONS: Mapping[Callable[..., Any], Callable[..., Any]] = {
     np.any: _any,
     np.all: _all,
     np.sort: _sort,
+    np.argsort: _argsort,
     np.quantile: _quantile,
     np.median: lambda a, axis=None, **options: _quantile(a, 0.5, axis, **options),
     np.cumsum: _cumsum,

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from stead.core.entropy import Entropy, SystemEntropy
 from stead.errors import PartyError, SteadError, UsageError
-from stead.mpc.array import Kind, SecretArray, held, session_of
+from stead.mpc.array import Kind, SecretArray, held
 from stead.mpc.engine import SharesEngine, Way, traffic
 from stead.mpc.fixed import FRACTION, Secret, decode, encode
 from stead.mpc.graph import graph_of
@@ -319,7 +319,7 @@ class LocalSession:
             row = []
             for value in arguments:
                 if isinstance(value, SecretArray):
-                    if session_of(value) is not self:
+                    if value.session is not self:
                         raise UsageError("the array belongs to another session.")
                     row.append(SecretArray(session, held(value)[place], value.shape, cast("Kind", value.dtype.name)))
                 else:

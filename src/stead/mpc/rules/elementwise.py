@@ -13,7 +13,9 @@ from stead.mpc.functions.comparison import absolute, sign
 from stead.mpc.functions.division import divide, reciprocal
 from stead.mpc.functions.exponential import exp, expm1
 from stead.mpc.functions.logarithm import log, log1p
+from stead.mpc.functions.power import power
 from stead.mpc.functions.root import rsqrt, sqrt
+from stead.mpc.functions.trigonometry import cos, sin
 from stead.mpc.protocol import Protocol
 from stead.mpc.ranges import Interval, comparison_bits
 from stead.mpc.rules.call import Call, Held, Result, Rule, scale_of, truth
@@ -48,11 +50,9 @@ def _function(run: Callable[..., Secret]) -> Rule:
     return rule
 
 
-def _refused(what: str) -> Rule:
-    def rule(call: Call) -> Held:
-        raise call.refuse(f"is not there for secret numbers: {what}.")
-
-    return rule
+def _periodic(run: Callable[[Protocol, Secret], Secret]) -> Rule:
+    """A function that reads the whole ring whatever the number."""
+    return lambda call: run(call.p, fractional(call.p, call.value(0)))
 
 
 def _neg(call: Call) -> Held:
@@ -138,10 +138,12 @@ def _pow(call: Call) -> Held:
         return roots[number](call.p, fractional(call.p, base))
     if number == 0.0:
         return np.ones(np.broadcast_shapes(a.shape, b.shape))
-    if not number.is_integer() or abs(number) > 64:
-        raise call.refuse(f"raises to the power {number:g}: whole numbers up to 64, 0.5 and -0.5 are supported.")
-    result = _whole_power(call.p, base, int(abs(number)))
-    return reciprocal(call.p, fractional(call.p, result)) if number < 0 else result
+    if not number.is_integer() or not 0 < number <= 3:
+        try:
+            return power(call.p, fractional(call.p, base), number)
+        except ValueError as error:
+            raise call.refuse(f"raises to the power {number:g}: {error}.") from None
+    return _whole_power(call.p, base, int(number))
 
 
 def _whole_power(p: Protocol, base: Secret, exponent: int) -> Secret:
@@ -278,8 +280,8 @@ ELEMENTWISE: Mapping[str, Rule] = {
     "log1p": _function(log1p),
     "sqrt": _function(sqrt),
     "rsqrt": _function(rsqrt),
-    "sin": _refused("no circuit for the sine"),
-    "cos": _refused("no circuit for the cosine"),
+    "sin": _periodic(sin),
+    "cos": _periodic(cos),
     "tanh": _function(tanh),
     "sigmoid": _function(sigmoid),
     "erf": _function(erf),
