@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NoReturn, Protocol, TypeAlias, cast
+from typing import Any, NoReturn, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from stead.errors import UnsupportedOperation, UsageError
 from stead.mpc import dispatch
+from stead.mpc.dispatch import Kind
 from stead.mpc.values import Array, Value
 
-Kind: TypeAlias = Literal["float64", "int64", "bool"]
 Work: TypeAlias = Callable[..., Value]
 
 

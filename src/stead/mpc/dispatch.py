@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 
@@ -19,10 +19,9 @@ from stead.mpc.values import Array, Value, add, bilinear, moved, multiply, numbe
 from stead.plans.ops import OPERATIONS
 from stead.plans.program import Attribute, DType, TensorType
 
-if TYPE_CHECKING:
-    from stead.mpc.array import Kind, SecretArray
-
-Operand = Any
+Kind: TypeAlias = Literal["float64", "int64", "bool"]
+Operand: TypeAlias = Any
+"""A ``SecretArray`` or what NumPy makes an array of; ``array`` imports this module, so it is not named here."""
 _PROGRAM_TYPES: Mapping[str, DType] = {"float64": "float32", "int64": "int64", "bool": "bool"}
 _KINDS: Mapping[str, Kind] = {"float32": "float64", "float64": "float64", "int64": "int64", "bool": "bool"}
 
@@ -30,7 +29,7 @@ _KINDS: Mapping[str, Kind] = {"float32": "float64", "float64": "float64", "int64
 def method(function: Callable[..., Any]) -> Callable[..., Any]:
     """A NumPy function as a method."""
 
-    def call(self: SecretArray, *arguments: Any, **options: Any) -> Any:
+    def call(self: Operand, *arguments: Any, **options: Any) -> Any:
         return FUNCTIONS[function](self, *arguments, **options)
 
     call.__name__ = function.__name__
@@ -77,9 +76,9 @@ def operate(name: str, *inputs: Operand, **attributes: Attribute) -> Any:
     outputs = row.types(types, attributes)
 
     def work(p: Protocol, *values: Value) -> Value:
-        leads, needed = (0,) * len(values), (True,) * len(outputs)
+        leads, needed, total = (0,) * len(values), (True,) * len(outputs), False
         anywhere = [ANYWHERE] * len(values)
-        call = Call(p, values, leads, attributes, types, outputs, anywhere, needed, False, name)  # noqa: FBT003 - total
+        call = Call(p, values, leads, attributes, types, outputs, anywhere, needed, total, name)
         found = RULES[name](call)
         return cast("Value", found[0] if isinstance(found, tuple) else found)
 
@@ -245,7 +244,7 @@ def ufunc(function: np.ufunc, kind: str, inputs: Sequence[Operand], options: Map
     return _UFUNCS[function](*inputs)
 
 
-def astype(a: SecretArray, dtype: np.dtype[Any]) -> Any:
+def astype(a: Operand, dtype: np.dtype[Any]) -> Any:
     """As numbers of another kind."""
     target = {"f": "float32", "i": "int64", "u": "int64", "b": "bool"}.get(dtype.kind)
     if target is None:
@@ -253,7 +252,7 @@ def astype(a: SecretArray, dtype: np.dtype[Any]) -> Any:
     return a if _kind(a) == _KINDS[target] else operate("to", a, dtype=target)
 
 
-def reshape(a: SecretArray, shape: int | Sequence[int], order: str = "C") -> Any:
+def reshape(a: Operand, shape: int | Sequence[int], order: str = "C") -> Any:
     """``numpy.reshape``."""
     if order != "C":
         raise UnsupportedOperation("secret arrays are reshaped in row-major order only.")
@@ -265,7 +264,7 @@ def reshape(a: SecretArray, shape: int | Sequence[int], order: str = "C") -> Any
     return _run("reshape", lambda _p, x: reshaped(x, found), (a,), found, _kind(a))
 
 
-def _moving(name: str, a: SecretArray, move: Callable[[Array], Array]) -> Any:
+def _moving(name: str, a: Operand, move: Callable[[Array], Array]) -> Any:
     """Elements put elsewhere: the shape is found on places alone."""
     try:
         shape = move(np.broadcast_to(np.zeros(()), a.shape)).shape
@@ -274,12 +273,12 @@ def _moving(name: str, a: SecretArray, move: Callable[[Array], Array]) -> Any:
     return _run(name, lambda _p, x: moved(x, move), (a,), shape, _kind(a))
 
 
-def transpose(a: SecretArray, axes: Sequence[int] | None = None) -> Any:
+def transpose(a: Operand, axes: Sequence[int] | None = None) -> Any:
     """``numpy.transpose``."""
     return _moving("transpose", a, lambda part: part.transpose(axes))
 
 
-def item(a: SecretArray, index: Any) -> Any:
+def item(a: Operand, index: Any) -> Any:
     """``a[index]``; the index is public.
 
     Raises:
@@ -296,7 +295,7 @@ def item(a: SecretArray, index: Any) -> Any:
     return _moving("index", a, lambda part: np.asanyarray(part[index]))
 
 
-def _axes(a: SecretArray, axis: Any) -> tuple[int, ...]:
+def _axes(a: Operand, axis: Any) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(a.ndim))
     given = axis if isinstance(axis, (tuple, list)) else (axis,)
@@ -305,45 +304,45 @@ def _axes(a: SecretArray, axis: Any) -> tuple[int, ...]:
     return tuple(sorted(at % a.ndim for at in given))
 
 
-def _sum(a: SecretArray, axis: Any = None, *, keepdims: bool = False) -> Any:
+def _sum(a: Operand, axis: Any = None, *, keepdims: bool = False) -> Any:
     axes = _axes(a, axis)
     value = _numbers(a)
     return operate("sum", value, axes=axes, keep=bool(keepdims)) if axes else value
 
 
-def _count(a: SecretArray, axis: Any) -> int:
+def _count(a: Operand, axis: Any) -> int:
     return math.prod(a.shape[at] for at in _axes(a, axis))
 
 
-def _mean(a: SecretArray, axis: Any = None, *, keepdims: bool = False) -> Any:
+def _mean(a: Operand, axis: Any = None, *, keepdims: bool = False) -> Any:
     return operate("div", _real(_sum(a, axis, keepdims=keepdims)), np.asarray(float(_count(a, axis))))
 
 
-def _var(a: SecretArray, axis: Any = None, *, ddof: int = 0, keepdims: bool = False) -> Any:
+def _var(a: Operand, axis: Any = None, *, ddof: int = 0, keepdims: bool = False) -> Any:
     away = operate("sub", _real(a), _mean(a, axis, keepdims=True))
     total = _sum(operate("mul", away, away), axis, keepdims=keepdims)
     return operate("div", total, np.asarray(float(_count(a, axis) - ddof)))
 
 
-def _max(a: SecretArray, axis: Any = None, *, keepdims: bool = False) -> Any:
+def _max(a: Operand, axis: Any = None, *, keepdims: bool = False) -> Any:
     return operate("amax", _numbers(a), axes=_axes(a, axis), keep=bool(keepdims))
 
 
-def _min(a: SecretArray, axis: Any = None, *, keepdims: bool = False) -> Any:
+def _min(a: Operand, axis: Any = None, *, keepdims: bool = False) -> Any:
     return operate("neg", _max(operate("neg", _numbers(a)), axis, keepdims=keepdims))
 
 
-def _argmax(a: SecretArray, axis: int | None = None, *, keepdims: bool = False) -> Any:
+def _argmax(a: Operand, axis: int | None = None, *, keepdims: bool = False) -> Any:
     if axis is None:
         return operate("argmax", reshape(_numbers(a), -1), axis=0, keep=False)
     return operate("argmax", _numbers(a), axis=_axes(a, axis)[0], keep=bool(keepdims))
 
 
-def _any(a: SecretArray, axis: Any = None, *, keepdims: bool = False) -> Any:
+def _any(a: Operand, axis: Any = None, *, keepdims: bool = False) -> Any:
     return less(0, _sum(_truth(a), axis, keepdims=keepdims))
 
 
-def _all(a: SecretArray, axis: Any = None, *, keepdims: bool = False) -> Any:
+def _all(a: Operand, axis: Any = None, *, keepdims: bool = False) -> Any:
     return less(_count(a, axis) - 1, _sum(_truth(a), axis, keepdims=keepdims))
 
 
@@ -371,7 +370,7 @@ def _clip(a: Operand, low: Operand = None, high: Operand = None) -> Any:
     return bounded if high is None else np.minimum(bounded, high)
 
 
-def _sort(a: SecretArray, axis: int | None = -1) -> Any:
+def _sort(a: Operand, axis: int | None = -1) -> Any:
     value = _numbers(a)
     if axis is None:
         value, axis = reshape(value, -1), 0
@@ -379,7 +378,7 @@ def _sort(a: SecretArray, axis: int | None = -1) -> Any:
     return _run("sort", lambda p, x: sort(p, numbers(p, x), at), (value,), value.shape, _kind(value))
 
 
-def _argsort(a: SecretArray, axis: int | None = -1) -> Any:
+def _argsort(a: Operand, axis: int | None = -1) -> Any:
     value = _numbers(a)
     if axis is None:
         value, axis = reshape(value, -1), 0
@@ -387,7 +386,7 @@ def _argsort(a: SecretArray, axis: int | None = -1) -> Any:
     return _run("argsort", lambda p, x: argsort(p, numbers(p, x), at), (value,), value.shape, "int64")
 
 
-def _quantile(a: SecretArray, q: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
+def _quantile(a: Operand, q: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
     levels = np.asarray(q, dtype=np.float64)
     if levels.ndim > 1 or not bool(((levels >= 0) & (levels <= 1)).all()):
         raise UsageError("quantiles are public numbers from 0 to 1.")
@@ -420,13 +419,13 @@ def _front(levels: Array) -> list[int]:
     return [0] if levels.ndim else []
 
 
-def _cumsum(a: SecretArray, axis: int | None = None) -> Any:
+def _cumsum(a: Operand, axis: int | None = None) -> Any:
     value = reshape(_numbers(a), -1) if axis is None else _numbers(a)
     at = 0 if axis is None else _axes(value, axis)[0]
     return _moving("cumsum", value, lambda part: np.cumsum(part, axis=at, dtype=part.dtype))
 
 
-def _expand_dims(a: SecretArray, axis: Any) -> Any:
+def _expand_dims(a: Operand, axis: Any) -> Any:
     return _moving("expand_dims", a, lambda part: np.expand_dims(part, axis))
 
 
@@ -489,7 +488,7 @@ FUNCTIONS: Mapping[Callable[..., Any], Callable[..., Any]] = {
 """NumPy's functions that there are, beside its ufuncs."""
 
 
-def _neighbours(a: SecretArray, axis: int) -> tuple[Any, Any]:
+def _neighbours(a: Operand, axis: int) -> tuple[Any, Any]:
     at = _axes(a, axis)[0]
     every = (slice(None),) * at
     return a[(*every, slice(1, None))], a[(*every, slice(None, -1))]

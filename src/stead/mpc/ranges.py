@@ -45,9 +45,9 @@ _SLACK = 4.0
 """Units in the last place that truncation and rounding may move a number across a bound, and more."""
 
 
-def comparison_bits(interval: Interval, scale: int) -> int:
-    """32 where every number of the interval, with so many fraction bits, is below 2^31 in magnitude; else 64."""
-    if interval and interval.largest * 2.0**scale + _SLACK < 2.0 ** (_NARROW_BITS - 1):
+def comparison_bits(within: Interval, scale: int) -> int:
+    """32 where every number within, with so many fraction bits, is below 2^31 in magnitude; else 64."""
+    if within and within.largest * 2.0**scale + _SLACK < 2.0 ** (_NARROW_BITS - 1):
         return _NARROW_BITS
     return 64
 
@@ -200,8 +200,8 @@ def _spread(_node: Node, given: list[Interval], kinds: list[TensorType]) -> Inte
     return _repeated(_with_zero(_times(given[0], given[1])), fan)
 
 
-def _with_zero(interval: Interval) -> Interval:
-    return Interval(min(interval.low, 0.0), max(interval.high, 0.0))
+def _with_zero(within: Interval) -> Interval:
+    return Interval(min(within.low, 0.0), max(within.high, 0.0))
 
 
 def _full(node: Node, _given: list[Interval], _kinds: list[TensorType]) -> Interval:

@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 from stead.core.entropy import Entropy, SystemEntropy
 from stead.errors import PartyError, SteadError, UsageError
-from stead.mpc.array import Kind, SecretArray, held
+from stead.mpc.array import SecretArray, held
+from stead.mpc.dispatch import Kind
 from stead.mpc.engine import SharesEngine, Way, traffic
 from stead.mpc.fixed import FRACTION, Secret, decode, encode
 from stead.mpc.graph import graph_of

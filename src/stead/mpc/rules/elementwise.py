@@ -69,9 +69,9 @@ def _sign(call: Call) -> Held:
     return sign(call.p, x, bits=comparison_bits(call.intervals[0], x.scale))
 
 
-def positive(p: Protocol, x: Secret, interval: Interval) -> Bits:
+def positive(p: Protocol, x: Secret, within: Interval) -> Bits:
     """Whether x > 0."""
-    return p.negative(-x.share, comparison_bits(interval, x.scale))
+    return p.negative(-x.share, comparison_bits(within, x.scale))
 
 
 def _relu(call: Call) -> Held:
