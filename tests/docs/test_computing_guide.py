@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import stead
+from stead.node.services.joint_work import DIGIT_BITS
 from stead.plans.joint import MAX_INTEGERS, MAX_MEANS, QUOTIENT_BITS, Divided, Joint, JointParty, Layout
 from stead.plans.joint_frames import JointHello, JointRoster, Opening, Parcel, Parcels
 
@@ -40,4 +41,6 @@ def test_the_protocol_page_lists_the_fields_and_limits_of_the_code():
         assert not missing, kind
     assert f"1 to {MAX_INTEGERS:,}".replace(",", " ") in page
     assert f"at most {MAX_MEANS} in all" in page
-    assert f"from bit {QUOTIENT_BITS - 1} down" in page
+    top = (QUOTIENT_BITS - 1) // DIGIT_BITS * DIGIT_BITS
+    assert f"from bit {top} down" in page
+    assert f"at bit {top}: 1 … {(1 << (QUOTIENT_BITS - top)) - 1}" in page

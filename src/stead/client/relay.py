@@ -9,7 +9,7 @@ from typing import Final
 
 from stead.client.site import Site
 from stead.core.messages import SessionFrame
-from stead.errors import BadMessage, PartyTimedOut, SteadError
+from stead.errors import BadMessage, PartyError, PartyTimedOut, SteadError
 from stead.plans.joint import Integers, Joint
 from stead.plans.joint_frames import (
     JointFrame,
@@ -161,6 +161,11 @@ def carry_over(sites: Mapping[str, Site], release: bytes) -> Carry:
     """
 
     def carry(name: str, frame: bytes) -> bytes:
-        return sites[name].ask(SessionFrame(release=release, frame=frame), SessionFrame).frame
+        try:
+            return sites[name].ask(SessionFrame(release=release, frame=frame), SessionFrame).frame
+        except PartyError as error:
+            if name in error.what:
+                raise
+            raise type(error)(f"{name}: {error.what}", hint=error.hint) from None
 
     return carry
