@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stead.client import connect as connect
     from stead.client import epsilon as epsilon
     from stead.client import fit as fit
+    from stead.client import party as party
     from stead.errors import SteadError as SteadError
     from stead.mpc.session import local_session as local_session
 
@@ -28,12 +29,13 @@ _HOMES = {
     "epsilon": "stead.client",
     "fit": "stead.client",
     "local_session": "stead.mpc.session",
+    "party": "stead.client",
 }
 _ROOMS = ("errors", "testing")
 
 __all__ = [
     "SteadError", "__version__", "ask", "compute", "connect", "demo", "epsilon", "errors", "fit", "local_session",
-    "testing",
+    "party", "testing",
 ]  # fmt: skip
 
 

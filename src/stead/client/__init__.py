@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from stead.client.fitting import fit as fit
     from stead.client.joint import JointQuestion as JointQuestion
     from stead.client.joint import ask as ask
+    from stead.client.parties import party as party
     from stead.client.stead import Stead as Stead
     from stead.client.stead import attach as attach
     from stead.client.stead import connect as connect
@@ -24,9 +25,10 @@ _HOMES = {
     "connect": "stead.client.stead",
     "epsilon": "stead.client.training_plan",
     "fit": "stead.client.fitting",
+    "party": "stead.client.parties",
 }
 
-__all__ = ["JointQuestion", "Stead", "ask", "attach", "compute", "connect", "epsilon", "fit"]
+__all__ = ["JointQuestion", "Stead", "ask", "attach", "compute", "connect", "epsilon", "fit", "party"]
 
 
 def __getattr__(name: str) -> Any:
