@@ -135,6 +135,11 @@ def join_bits(several: Sequence[Bits]) -> Bits:
     return Bits(several[0].shape, len(parts[0]), parts)
 
 
+def no_mask(shape: tuple[int, ...]) -> RingArray:
+    """Zeros of a shape that take no memory; not to be written to."""
+    return np.broadcast_to(np.uint64(0), shape)
+
+
 def words(shape: tuple[int, ...]) -> int:
     """How many 64-bit words hold one bit of each value."""
     return -(-math.prod(shape) // WORD)

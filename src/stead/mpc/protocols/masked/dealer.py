@@ -23,7 +23,7 @@ from stead.mpc.protocols.masked import arithmetic, comparison, verbs
 from stead.mpc.protocols.masked.comparison import Leaves, Linear, Pair, Wanted
 from stead.mpc.protocols.masked.material import DEALER, FIRST, SECOND, Sink, derive
 from stead.mpc.protocols.masked.protocol import FACTS
-from stead.mpc.shares import Bits, Planes, RingArray, Share, words
+from stead.mpc.shares import Bits, Planes, RingArray, Share, no_mask, words
 
 
 class Hand:
@@ -167,7 +167,7 @@ class Dealer:
         """See ``Protocol.share``: its own inputs have m = 0, so that only party 2 is sent something."""
         shape = tuple(shape)
         self._trace.append(verbs.share(shape, owner))
-        nothing = np.zeros(shape, dtype=np.uint64)
+        nothing = no_mask(shape)
         if owner == FIRST:
             return Share((self._hand.mask(FIRST, shape), nothing))
         if owner == SECOND:
@@ -178,7 +178,7 @@ class Dealer:
 
     def public(self, values: RingArray) -> Share:
         """See ``Protocol.public``: no mask."""
-        nothing = np.zeros(np.shape(values), dtype=np.uint64)
+        nothing = no_mask(np.shape(values))
         return Share((nothing, nothing))
 
     def reveal(self, x: Share, to: Sequence[int] | None = None) -> RingArray | None:

@@ -25,7 +25,7 @@ from stead.mpc.protocol import Facts
 from stead.mpc.protocols.masked import arithmetic, comparison, verbs
 from stead.mpc.protocols.masked.material import DEALER, FIRST, SECOND, Material, Preprocessing
 from stead.mpc.protocols.masked.online import Online
-from stead.mpc.shares import Bits, RingArray, Share, words
+from stead.mpc.shares import Bits, RingArray, Share, no_mask, words
 
 FACTS = Facts(
     "masked",
@@ -91,9 +91,9 @@ class Masked:
         side.step(verbs.share(shape, owner))
         if owner == DEALER:
             mine = side.masks(shape) if side.first else side.dealt(shape)
-            return Share((np.zeros(shape, dtype=np.uint64), mine))
+            return Share((no_mask(shape), mine))
         if owner != self.party.place:
-            return Share((side.exchange({}, {owner: (shape,)})[owner][0], np.zeros(shape, dtype=np.uint64)))
+            return Share((side.exchange({}, {owner: (shape,)})[owner][0], no_mask(shape)))
         if values is None:
             raise UsageError(f"place {owner} owns this input and must give its values.")
         mask = side.masks(shape)
@@ -104,7 +104,7 @@ class Masked:
     def public(self, values: RingArray) -> Share:
         """See ``Protocol.public``: the mask is zero."""
         known = np.asarray(values, dtype=np.uint64)
-        return Share((known, np.zeros_like(known)))
+        return Share((known, no_mask(known.shape)))
 
     def reveal(self, x: Share, to: Sequence[int] | None = None) -> RingArray | None:
         """See ``Protocol.reveal``. None named: to 1 and 2. Party 0 only where it runs along (a session, not prepared).
