@@ -20,6 +20,7 @@ from works import peak_mb
 from stead.core.channel import PartyChannel
 from stead.core.entropy import SystemEntropy
 from stead.mpc.fixed import encode
+from stead.mpc.kernels.memory import keep_freed_memory
 from stead.mpc.party import Party
 from stead.mpc.protocols.additive.aggregation import Aggregator, split
 from stead.net.mesh import connect_mesh, insecure_plain_mesh
@@ -58,6 +59,7 @@ def aggregated(party: Party, ring_bits: Any) -> Any:
 
 def main() -> None:
     """Run as often as asked, and leave the figures."""
+    keep_freed_memory()
     folder, place = Path(sys.argv[1]), int(sys.argv[2])
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     parties = read_parties((folder / "parties.toml").read_text(encoding="utf-8"))

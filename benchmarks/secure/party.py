@@ -20,6 +20,7 @@ from works import WORKS, entered, peak_mb
 from stead.core.channel import PartyChannel
 from stead.core.entropy import SystemEntropy
 from stead.mpc.fixed import Secret, decode
+from stead.mpc.kernels.memory import keep_freed_memory
 from stead.mpc.party import Party, agree
 from stead.mpc.protocol import Protocol
 from stead.mpc.protocols.cleartext.protocol import Cleartext
@@ -150,6 +151,7 @@ def connected(run: dict[str, Any], folder: Path, place: int) -> tuple[tuple[str,
 
 def main() -> None:
     """Run as often as asked, and leave the figures."""
+    keep_freed_memory()
     folder, place = Path(sys.argv[1]), int(sys.argv[2])
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     names, real = connected(run, folder, place)
