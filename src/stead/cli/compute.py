@@ -38,7 +38,9 @@ Examples:
 @click.option("--disclose", is_flag=True, help="The exact result, without differential privacy; owners must allow it.")
 @click.option("--preview", is_flag=True, help="Price, decisions and whom to trust; spends nothing.")
 @click.option("--project", default=None, help="The project; the one that your key is enrolled for by default.")
-@click.option("--wait", "wait_s", type=float, default=WAIT_S, help="Seconds to wait for owners who decide; an hour by default.")
+@click.option(
+    "--wait", "wait_s", type=float, default=WAIT_S, help="Seconds to wait for owners who decide; an hour by default."
+)
 @json_option
 def command(  # noqa: PLR0913, PLR0917 (one parameter for each option)
     what: str,
