@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
 from stead.core.entropy import Entropy
 from stead.errors import BadMessage, TooFewParties, UsageError
+from stead.mpc.kernels.keystream import Keystream
 from stead.mpc.party import KEY_BYTES, Party
 from stead.mpc.shares import RingArray
 
@@ -36,7 +36,7 @@ MOST_AGGREGATORS: Final = 255
 DIGEST_DOMAIN: Final = b"stead/mpc/aggregation/v1"
 _DTYPES: Final[dict[int, np.dtype[np.unsignedinteger[Any]]]] = {32: np.dtype("<u4"), 64: np.dtype("<u8")}
 # A block of keystream stays in the second-level cache until it is added.
-_ZEROS: Final = bytes(1 << 16)
+_BLOCK_BYTES: Final = 1 << 18
 
 
 def split(values: RingVector, aggregators: int, *, entropy: Entropy, ring_bits: RingBits = 64) -> list[bytearray]:
@@ -245,13 +245,9 @@ class Aggregator:
 
 def _add_stream(vector: RingVector, key: bytes, *, subtract: bool) -> None:
     """Add or subtract a keystream in place, in blocks."""
-    stream = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
-    block = bytearray(len(_ZEROS))
-    noise = np.frombuffer(block, dtype=vector.dtype)
-    for start in range(0, len(vector), len(noise)):
-        part = vector[start : start + len(noise)]
-        stream.update_into(_ZEROS if part.nbytes == len(_ZEROS) else bytes(part.nbytes), block)
-        if subtract:
-            np.subtract(part, noise[: len(part)], out=part)
-        else:
-            np.add(part, noise[: len(part)], out=part)
+    stream, turn = Keystream(key), np.subtract if subtract else np.add
+    block = _BLOCK_BYTES // vector.itemsize
+    for start in range(0, len(vector), block):
+        part = vector[start : start + block]
+        noise = stream.draw(-(-part.nbytes // 8)).view(vector.dtype)[: len(part)]
+        turn(part, noise, out=part)
