@@ -96,7 +96,7 @@ def test_accounts_are_the_callers_own(world, post):
     assert not any("testing" in account.account or "tester" in account.account for account in view.accounts)
 
 
-@pytest.mark.parametrize("data", [b"", b"x", b"\x99", os.urandom(500), b"\x99\x01" + bytes(400)])
+@pytest.mark.parametrize("data", [b"", b"x", b"\x99", b"\xc1" + os.urandom(500), b"\x99\x01" + bytes(400)])
 def test_bytes_without_a_sender_have_no_reply(world, data):
     with pytest.raises(BadMessage):
         world.nodes["north"].reception.receive(data)
