@@ -9,6 +9,7 @@ import functools
 import importlib
 import io
 import re
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -442,6 +443,43 @@ def shares() -> list[bytes]:
     return [HEAD.pack(head[0], kind, *head[1:]) + bytes(32) for kind in (KEY, REST)]
 
 
+def prepared() -> tuple[Any, Any]:
+    """Both parties' material of a small computation."""
+    prepare = importlib.import_module("stead.mpc.protocols.masked.preparation").prepare
+    seeded = importlib.import_module("stead.core.entropy").SeededEntropy
+
+    def computation(p: Any) -> None:
+        x = p.share(None, (3,), 1)
+        p.reveal(p.select(p.negative(x), x), [1])
+
+    found: tuple[Any, Any] = prepare(computation, names=("a", "b", "c"), entropy=seeded(1))[1]
+    return found
+
+
+def materials() -> list[bytes]:
+    """As files."""
+    files = []
+    with tempfile.TemporaryDirectory() as folder:
+        for material in prepared():
+            path = Path(folder) / str(material.place)
+            material.write(path)
+            files.append(path.read_bytes())
+    return files
+
+
+def delivered(material: Any) -> bytes:
+    """As sent over a channel: the header's length, the header, the body."""
+    header, body = material.release()
+    head = encode(header)
+    return len(head).to_bytes(8, "little") + head + bytes(-len(head) % 8) + b"".join(map(bytes, body))
+
+
+def parse_delivery(data: bytes) -> None:
+    """Take the bytes as material that the dealer has sent to the party at place 2."""
+    delivery = importlib.import_module("stead.mpc.protocols.masked.delivery")
+    delivery.read(memoryview(data), ("a", "b", "c"), 2)
+
+
 def joint_plans() -> list[bytes]:
     """Plans of three parties: with noise, and with a mean that is divided."""
     made = importlib.import_module("stead.plans.joint")
@@ -511,6 +549,8 @@ TARGETS: tuple[Target, ...] = (
     Target("sealed-frame", lambda: parse_sealed_frame, sealed_frames),
     Target("parties", lambda: parse_parties, party_files),
     Target("share", lambda: parse_share, shares),
+    Target("masked-material", later("stead.mpc.protocols.masked.material", "parse"), materials),
+    Target("delivery", lambda: parse_delivery, lambda: [delivered(material) for material in prepared()]),
     Target("joint-plan", later("stead.plans.plan", "decode_plan"), joint_plans),
     Target("joint-frame", later("stead.plans.joint_frames", "unpack_joint"), joint_frames),
     Target("parcel", lambda: parse_parcel, lambda: [sealed_pairs()[0].seal([memoryview(bytes(24))])]),

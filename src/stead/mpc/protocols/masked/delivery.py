@@ -54,13 +54,28 @@ def accept(party: Party) -> Preprocessing:
         raise BadMessage(
             f"{dealer} announces material of {words:,} ring elements, which is no size of any computation."
         )
-    frame = party.channel.exchange({}, {dealer: head + 8 * words})[dealer]
+    return read(party.channel.exchange({}, {dealer: head + 8 * words})[dealer], party.names, party.place)
+
+
+def read(frame: memoryview, names: tuple[str, ...], place: int) -> Preprocessing:
+    """The material of one party that a dealer has sent.
+
+    Args:
+        frame: the header's length in 8 bytes, the header, zeros up to a multiple of 8, the body.
+        names: all parties'.
+        place: whose it must be.
+
+    Raises:
+        BadMessage: it is no material, or another party's.
+    """
     length = int.from_bytes(frame[:8], "little")
-    header = decode(bytes(frame[8 : 8 + min(length, head)]), Header)
-    material = Preprocessing.received(header, frame[head:])
-    if header.place != party.place or header.names != party.names:
-        raise BadMessage(f"{dealer} sent the material of another party or computation.")
-    return material
+    start = 8 + -(-length // 8) * 8
+    if len(frame) < start:
+        raise BadMessage(f"material of {len(frame):,} bytes ends before its header of {length:,} does.")
+    header = decode(bytes(frame[8 : 8 + length]), Header)
+    if header.place != place or header.names != names:
+        raise BadMessage(f"{names[DEALER]} sent the material of another party or computation.")
+    return Preprocessing.received(header, frame[start:])
 
 
 def _padded(head: bytes) -> bytes:
