@@ -45,7 +45,7 @@ class Terms:
     """
 
     computation: str = ""
-    timeout_s: float = 120.0
+    timeout_s: float = 300.0
     threads: int = 1
     entropy: Entropy | None = None
 
