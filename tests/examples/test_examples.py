@@ -1,10 +1,14 @@
 """The examples run, and what they find is right."""
 
 import importlib.util
+import socket
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from stead.cli.main import main
 
 pytest.importorskip("torch")
 
@@ -47,6 +51,22 @@ def test_a_small_resnet_runs_privately(example, capsys):
     assert found.error <= 1e-2
     assert found.agree[~found.near_ties].all()
     assert "largest error of a logit" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_small_resnet_runs_between_three_processes(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = ("helper", "clinic", "lab")
+    taken = [socket.create_server(("127.0.0.1", 0)) for _ in names]
+    for name, port in zip(names, taken, strict=True):
+        assert main(["mpc", "keys", name, "--address", f"127.0.0.1:{port.getsockname()[1]}"]) == 0
+        port.close()
+    Path("parties.toml").write_text(capsys.readouterr().out)
+    command = [sys.executable, str(EXAMPLES / "private_resnet18.py"), "--size", "128", "--as"]
+    running = {name: subprocess.Popen([*command, name], stdout=subprocess.PIPE, text=True) for name in names}
+    shown = {name: process.communicate(timeout=200)[0] for name, process in running.items()}
+    assert all(process.returncode == 0 for process in running.values())
+    assert {name for name in names if "largest error of a logit" in shown[name]} == {"clinic"}
 
 
 def test_near_ties_are_counted_apart(example):
