@@ -1,5 +1,6 @@
 """The rounds of a mesh against peers that misbehave: what is raised, whom it names, and that the others hear of it."""
 
+import contextlib
 import socket
 import struct
 import threading
@@ -15,7 +16,7 @@ from stead.errors import (
     UsageError,
 )
 from stead.net.frames import PAYLOAD_BYTES, Kind, Opener, Sealer
-from stead.net.links import Abort, Link, payloads, read_abort
+from stead.net.links import Abort, Link, payloads, read_abort, word
 from stead.net.mesh import MeshChannel
 
 KEYS = (bytes(32), bytes(range(32)))
@@ -185,6 +186,41 @@ def test_a_peer_that_only_says_that_it_waits_is_cut_off():
         channel.exchange({}, {"b": 1})
     stop.set()
     thread.join()
+
+
+def test_a_peer_that_says_so_without_a_pause_is_cut_off():
+    channel, ends = mesh_of_one(timeout_s=0.4)
+    end, sealer = ends["b"]
+
+    def chatter():
+        with contextlib.suppress(OSError):
+            while True:
+                end.sendall(b"".join(bytes(sealer.pack(Kind.WAITING, b"", 0)) for _ in range(1000)))
+
+    def work():
+        try:
+            channel.exchange({}, {"b": 100})
+        except PartyTimedOut as error:
+            found.append(error)
+        end.close()
+
+    found = []
+    threads = [threading.Thread(target=each, daemon=True) for each in (chatter, work)]
+    for thread in threads:
+        thread.start()
+    threads[1].join(30)
+    assert [str(error) for error in found if "b did not finish a round" in str(error)]
+
+
+@pytest.mark.parametrize("before", [1, 2, 5])
+def test_a_last_word_is_heard_that_comes_with_others(before):
+    channel, ends = mesh_of_one()
+    end, sealer = ends["b"]
+    words = [bytes(word(sealer, Kind.WAITING, None)) for _ in range(before)]
+    end.sendall(b"".join(words) + bytes(word(sealer, Kind.ABORT, Abort("party-timed-out", "c was silent"))))
+    end.shutdown(socket.SHUT_WR)
+    with pytest.raises(PartyTimedOut, match="c was silent"):
+        channel.exchange({}, {"b": 100})
 
 
 def test_a_peer_may_be_a_round_ahead():

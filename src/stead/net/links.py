@@ -32,6 +32,8 @@ from stead.net.rounds import octets, plain, told, wrong_size
 BUFFER_BYTES: Final = 4 << 20
 """Asked of the system for each direction of a connection; it may give less."""
 _LEAVING_S: Final = 2.0
+_READS: Final = 16
+"""How often a link is read before the others get their turn."""
 
 
 class Abort(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -166,16 +168,18 @@ class Link:
             CheaterDetected: a message of another length than the expected one.
             Ended: the peer has ended the computation.
         """
-        expecting = self.receiving
+        expecting, reads = self.receiving, 0
         while self.readable and self.receiving == expecting:
-            wanted_bytes = self._wanted()
-            if self._filled < wanted_bytes and not self._fill(wanted_bytes):
-                return
-            if self._header is None and self._filled >= HEADER_BYTES:
+            # Whatever is here is opened before more is read: a last word may be all that the peer has left.
+            if self._header is not None and self._filled >= self._header.frame_bytes:
+                self._open(self._header)
+            elif self._header is None and self._filled >= HEADER_BYTES:
                 with blamed(self.peer):
                     self._header = read_header(self._staging[:HEADER_BYTES])
-            elif self._header is not None and self._filled >= self._header.frame_bytes:
-                self._open(self._header)
+            elif reads == _READS or not self._fill(self._wanted()):
+                return  # a peer that always has something to say does not keep the round from its bounds
+            else:
+                reads += 1
 
     def leave(self, kind: Kind, notice: Abort | None = None) -> None:
         """Say a last word, if it has not been said; wait a short while until the peer's system has it; close."""
