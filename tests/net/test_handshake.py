@@ -95,6 +95,29 @@ def test_a_key_that_its_identity_has_not_signed_is_noticed(place):
     assert f"the key of {NAMES[place]} is not signed" in str(found)
 
 
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("vouched", [False, True])
+def test_one_is_known_by_its_key_and_the_other_by_its_identity(place, vouched):
+    """The one at ``place`` is known by its key (and an identity, if ``vouched``), and has no signature to show."""
+    members = list(VOUCHED.members)
+    members[place] = VOUCHED.members[place] if vouched else KNOWN.members[place]
+    members[place] = msgspec.structs.replace(members[place], key=KEYS[place].public)
+    mixed = Parties(tuple(members))
+    sides = [side(0, mixed), side(1, mixed)]
+    sides[place] = side(place, mixed, signature=b"")
+    assert [link.peer for link in meet(*sides)] == ["south", "north"]
+    # It still has to show that key, and the other one its identity's word.
+    wrong = StaticKey.generate(ENTROPY)
+    members[place] = msgspec.structs.replace(members[place], key=wrong.public)
+    sides[place] = side(place, Parties(tuple(members)), signature=b"", key=wrong)
+    found = meet(*sides)[1 - place]
+    assert isinstance(found, KeyChanged)
+    assert f"{NAMES[place]} shows the key {wrong.public.hex()}" in str(found)
+    sides = [side(0, mixed), side(1, mixed)]
+    sides[1 - place] = side(1 - place, mixed, signature=sign_party_key(NODES[place], NAMES[1 - place], bytes(32)))
+    assert isinstance(meet(*sides)[place], BadSignature)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [({"session": b"another"}, "another computation"), ({"parties": VOUCHED}, "key")],

@@ -11,7 +11,8 @@ listens (2) || digest of session and names (32); verdict = "stead-mp" || version
 prologue of the handshake, so that who changes it makes the handshake fail. READY, the first sealed frame, shows that
 who connects holds the keys now; before it nothing follows from a first message, which could be a repeated one.
 
-In pattern XX the payload that comes with a static key is the signature of its owner's identity.
+In pattern XX the payload that comes with a static key is the signature of its owner's identity; a party that the list
+knows by its key may leave it out.
 """
 
 from __future__ import annotations
@@ -338,7 +339,8 @@ def _check_verdict(data: bytes, me: Introduction, peer: Party) -> None:
 
 
 def _own_signature(me: Introduction) -> bytes:
-    if not me.signature:
+    """What goes with our key in pattern XX; nothing is asked of a party that is known by its key."""
+    if not me.signature and not me.parties[me.me].key:
         raise UsageError(
             f"others know {me.me} by its identity, and its key is not signed by that.", hint="stead mpc keys --node"
         )
@@ -349,7 +351,7 @@ def _check_vouched(peer: Party, key: bytes, signature: bytes) -> None:
     """Return if a key that was shown in the handshake is the peer's."""
     if peer.key and key != peer.key:
         raise KeyChanged(f"{peer.name} shows the key {key.hex()}; known is {peer.key.hex()}.", hint=_ASK)
-    if peer.identity:
+    if not peer.key:
         try:
             verify_party_key(peer.identity, peer.name, key, signature)
         except BadSignature:
