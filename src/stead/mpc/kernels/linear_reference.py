@@ -25,7 +25,8 @@ def matmul(a: Array, b: Array) -> Array:
 
 def conv2d(x: Array, w: Array, window: Window) -> Array:
     """Images (n, c, y, x) and weights (o, c / groups, i, j) to (n, o, *places)."""
-    places = window.places(x.shape[2:], w.shape[2:])
+    height, width = window.places(x.shape[2:], w.shape[2:])
+    places = height, width
     padded = _padded(x, window)
     out = np.zeros((x.shape[0], w.shape[0], *places), x.dtype)
     for images, outputs in _groups(window.groups, x.shape[1], w.shape[0]):

@@ -207,7 +207,7 @@ def fold_groups(
     singles, more = iter(r[:, k] for k in range(depth)), iter(products)
     none: Any = _ALL if first else np.uint64(0)
     r_of = [none] + [next(singles) if s & (s - 1) == 0 else next(more) for s in range(1, 1 << depth)]
-    q_of, v_of = list(r_of), []
+    q_of, v_of = list(r_of), list[Any]()
     for k in range(depth):
         nk = n[:, k]
         wanted = every or k == depth - 1
