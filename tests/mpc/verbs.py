@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from stead.core.entropy import SeededEntropy
+from stead.errors import UsageError
 from stead.mpc.cost import Cost
 from stead.mpc.forms import MATMUL, MUL, conv2d
 from stead.mpc.kernels.linear import Window
@@ -149,6 +150,20 @@ class Verbs:
     def test_convolution(self, images, weights, groups):
         form = conv2d(Window(stride=(2, 2), padding=(1, 1), groups=groups))
         self.same(lambda p, x, w: p.product(form, x, w), drawn(images, 37), drawn(weights, 38))
+
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize("at", [(), (slice(None, None, 2),), (slice(None, None, -1),), (3,)], ids=str)
+    def test_products_of_numbers_and_of_views(self, at):
+        values = drawn(() if at == () else (130,), 40)
+        self.same(lambda p, x, y: p.product(MUL, x[at], y[at]), values, values.copy())
+
+    def test_a_product_that_is_refused_leaves_the_parties_in_step(self):
+        def verb(p, x, weights):
+            with pytest.raises(UsageError, match="channels"):
+                p.product(conv2d(Window()), x, weights)
+            return p.product(MUL, p.product(MUL, x, x), x)
+
+        self.same(verb, drawn((2, 3, 5, 5), 41), drawn((4, 2, 3, 3), 42))
 
     def test_products_of_products(self):
         def computation(p, x, y):

@@ -201,8 +201,8 @@ class Dealer:
         (x1, x2), (y1, y2) = x.parts, y.parts
         self._trace.append(verbs.product(form, x.shape, y.shape))
         both, threads = x1 + x2, self._party.threads
-        dealt = form(both, y1, add_a=x1, threads=threads)
-        dealt = dealt + form(both, y2, add_a=x2, threads=threads)
+        dealt = np.asarray(form(both, y1, add_a=x1, threads=threads))  # NumPy warns where single numbers wrap
+        np.add(dealt, form(both, y2, add_a=x2, threads=threads), out=dealt)
         self._hand.deal(dealt)
         return Share(self._hand.masks(form.result(x.shape, y.shape)))
 

@@ -136,8 +136,8 @@ class Masked:
         (mx, lx), (my, ly) = x.parts, y.parts
         shape, side, threads = form.result(x.shape, y.shape), self._side, self.party.threads
         side.step(verbs.product(form, x.shape, y.shape))
-        mask = side.masks(shape)
         mine = np.asarray(form(mx, my, add_a=lx, add_b=ly, threads=threads)).reshape(shape)
+        mask = side.masks(shape)  # a form that refuses its operands does so at all three before anything is drawn
         part = arithmetic.product_part(mine, side.dealt(shape), mask)
         at, known = form.half(0 if side.first else 1, mx, my, threads=threads)
         if known.size:

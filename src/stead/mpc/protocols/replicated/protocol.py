@@ -155,7 +155,7 @@ def summand(place: int, form: Form, x: Share, y: Share, *, threads: int = 1) -> 
     """
     (a, b), (c, d) = x.parts, y.parts
     if form.halves(a.shape, c.shape) is None:
-        own = form(a, c, add_b=d, threads=threads)
+        own = np.asarray(form(a, c, add_b=d, threads=threads))  # NumPy warns where single numbers wrap
         own += form(b, c, threads=threads)
     elif place == DEALER:
         own = form(a, d, add_a=b << ONE, threads=threads)
