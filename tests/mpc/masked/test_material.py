@@ -1,5 +1,7 @@
 """Material is for one computation, one party and one run, in memory and as a file, and damage is found."""
 
+import errno
+import os
 import pickle
 import stat
 import subprocess
@@ -108,6 +110,44 @@ def test_a_file_is_written_once(tmp_path):
     with pytest.raises(UsageError, match="exists"):
         material.write(tmp_path / "north")
     assert (tmp_path / "north").read_bytes() == b"kept"
+
+
+def test_what_could_not_be_written_is_not_used_up(tmp_path):
+    material = prepared()[0]
+    (tmp_path / "there").write_bytes(b"")
+    with pytest.raises(UsageError, match="exists"):
+        material.write(tmp_path / "there")
+    with pytest.raises(UsageError, match="cannot be written: No such file or directory"):
+        material.write(tmp_path / "missing" / "north")
+    material.write(tmp_path / "north")
+    assert Preprocessing.open(tmp_path / "north").id == material.id
+
+
+def test_a_full_disk_leaves_no_file(tmp_path, monkeypatch):
+    material = prepared()[1]
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("stead.mpc.protocols.masked.material.os.fsync", full)
+    with pytest.raises(UsageError, match="cannot be written: No space"):
+        material.write(tmp_path / "south")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UsageError, match="was written to"):
+        material.claim()
+
+
+def test_a_file_is_not_written_once_more(tmp_path):
+    _, south = written(tmp_path)
+    with pytest.raises(UsageError, match="lies in"):
+        Preprocessing.open(south).write(tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+    Preprocessing.open(south).claim()
+
+
+def test_what_is_no_file_is_told(tmp_path):
+    with pytest.raises(UsageError, match="cannot be read: Is a directory"):
+        Preprocessing.open(tmp_path)
 
 
 def test_a_file_is_for_one_run(tmp_path):

@@ -219,13 +219,27 @@ class Preprocessing:
         """Move it to a new file; this object is used up.
 
         Raises:
-            UsageError: it is used, or the file exists.
+            UsageError: it is used, or lies in a file; the file exists or cannot be made, and nothing is used up; or it
+                could not be written to its end.
         """
+        self._check_memory()
         self._use(f"written to {path}")
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            raise UsageError(f"{path} exists.", hint="material is written once; choose another name") from None
+        except OSError as error:
+            self._used = ""  # nobody has got any of it
+            if isinstance(error, FileExistsError):
+                raise UsageError(f"{path} exists.", hint="material is written once; choose another name") from None
+            raise UsageError(f"{path} cannot be written: {error.strerror}.") from None
+        try:
+            self._write(descriptor)
+            _sync(Path(path).parent)
+        except OSError as error:
+            Path(path).unlink(missing_ok=True)
+            raise UsageError(f"{path} cannot be written: {error.strerror}.", hint="prepare again") from None
+        self._body = []
+
+    def _write(self, descriptor: int) -> None:
         with os.fdopen(descriptor, "wb") as file:
             tag = _tagger(self._header)
             parts: list[bytes | memoryview] = [
@@ -239,8 +253,10 @@ class Preprocessing:
             file.write(tag.tag)
             file.flush()
             os.fsync(file.fileno())
-        _sync(Path(path).parent)
-        self._body = []
+
+    def _check_memory(self) -> None:
+        if self._path is not None:
+            raise UsageError(f"this material lies in {self._path}.", hint="hand over the file")
 
     def release(self) -> tuple[Header, list[RingArray]]:
         """Header and body, to be sent to whose it is; this object is used up.
@@ -248,8 +264,7 @@ class Preprocessing:
         Raises:
             UsageError: it is used, or lies in a file.
         """
-        if self._path is not None:
-            raise UsageError(f"this material lies in {self._path}.", hint="hand over the file")
+        self._check_memory()
         self._use("sent")
         body, self._body = self._body, []
         return self._header, body
@@ -281,6 +296,8 @@ class Preprocessing:
                 header = _parse(data, size)
         except FileNotFoundError:
             raise _gone(path) from None
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
         return cls(header, [], Path(path))
 
     def claim(self) -> Material:
@@ -311,12 +328,17 @@ class Preprocessing:
             path.rename(taken)
         except FileNotFoundError:
             raise _gone(path) from None
+        except OSError as error:
+            raise UsageError(
+                f"{path} cannot be claimed: {error.strerror}.", hint="it is used up: its folder must be writable"
+            ) from None
         _sync(path.parent)
         try:
             with taken.open("rb") as file:
                 view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         finally:
             taken.unlink()
+            _sync(path.parent)  # so that a loss of power does not bring the masks back
         return [_checked(view, self._header)]
 
     def __repr__(self) -> str:
