@@ -220,3 +220,31 @@ def test_truncation_rounds_with_a_public_dither(bits):
     np.testing.assert_array_equal(one.view(np.int64), expected)
     np.testing.assert_array_equal(two.view(np.int64), expected)
     assert len(np.unique(dither & np.uint64(255))) == min(1 << bits, 256)
+
+
+@pytest.mark.parametrize("bits", [1, 8, 16, 40, 62])
+def test_to_the_dealer_the_dither_is_the_low_bits_of_the_mask(bits):
+    """Party 0 knows l, and the result is floor((x + (l mod 2^bits)) / 2^bits): what a reveal to it tells, too."""
+    values = small((5000,), 60 + bits)
+
+    def computation(protocol):
+        x = entered(protocol, values, (1, 2))
+        return x.parts, protocol.reveal(protocol.truncate(x, bits), to=[0])
+
+    ((l_1, l_2), told), *_ = session(computation)
+    low = (l_1 + l_2) & np.uint64((1 << bits) - 1)
+    expected = [(int(x) + int(d)) >> bits for x, d in zip(values.view(np.int64), low, strict=True)]
+    np.testing.assert_array_equal(told.view(np.int64), expected)
+
+
+def test_the_dealers_own_input_has_one_dither():
+    """It has m = 0, so d = 2^f - 1: rounded up. A public value has l = 0: rounded down."""
+    values = small((500,), 70)
+
+    def computation(protocol):
+        x = protocol.share(values if protocol.party.place == 0 else None, values.shape, 0)
+        return [protocol.reveal(protocol.truncate(share, 9)) for share in (x, protocol.public(values))]
+
+    for up, down in together("masked", computation, entropy=SeededEntropy(4))[1:]:
+        np.testing.assert_array_equal(up.view(np.int64), [-(-int(x) >> 9) for x in values.view(np.int64)])
+        np.testing.assert_array_equal(down.view(np.int64), values.view(np.int64) >> 9)

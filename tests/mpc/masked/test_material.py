@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from stead.core.entropy import SeededEntropy
 from stead.errors import BadMessage, SteadError, UsageError
-from stead.mpc.forms import MATMUL, conv2d
+from stead.mpc.forms import MATMUL, MUL, conv2d
 from stead.mpc.kernels.window import Window
 from stead.mpc.party import Party
 from stead.mpc.protocols.masked.material import Preprocessing, parse
@@ -203,6 +203,30 @@ def test_other_verbs_than_prepared():
     assert all(isinstance(error, UsageError) for error in errors)
     assert "step 2 of this run is 'product matmul 7x10 10x7 = 7x7'" in str(errors[0])
     assert "'negative 70 in 64' was prepared" in str(errors[0])
+
+
+def test_other_rows_than_prepared_tell_more_than_the_result():
+    """Why all must run the lines that were prepared: of x = 0 y the run opens the difference of rows of y.
+
+    The dealer prepared c for the first rows. With x = 0 of party 1, the result is (l - l') l_x, where l and l' are the
+    masks of the first and of the last rows: party 1 knows l_x, and both m.
+    """
+    secret, rows = np.arange(7, 15, dtype=np.uint64) ** np.uint64(5), [slice(0, 4)]
+
+    def computation(protocol):
+        place = protocol.party.place
+        x = protocol.share(np.zeros(4, dtype=np.uint64) if place == 1 else None, (4,), 1)
+        y = protocol.share(secret if place == 2 else None, (8,), 2)
+        return x.parts[1], y.parts[0], protocol.reveal(protocol.product(MUL, x, y[rows[0]]))
+
+    _, material = prepare(computation, names=NAMES, entropy=SeededEntropy(5))
+    rows[0] = slice(4, 8)
+    l_x, m_y, told = run(material, (computation, computation))[0]
+    inverse = np.array([pow(int(l) | 1, -1, 1 << 64) for l in l_x], dtype=np.uint64)
+    odd = l_x % np.uint64(2) == 1
+    assert odd.any()
+    difference = (m_y[:4] - m_y[4:]) - told * inverse
+    np.testing.assert_array_equal(difference[odd], (secret[:4] - secret[4:])[odd])
 
 
 def test_more_verbs_than_prepared():

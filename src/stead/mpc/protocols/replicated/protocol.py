@@ -11,7 +11,7 @@ from stead.mpc.forms import Form
 from stead.mpc.party import Party
 from stead.mpc.protocol import HEADROOM_BITS, Facts
 from stead.mpc.protocols.replicated import adder, truncation
-from stead.mpc.protocols.replicated.seat import COUNT, DEALER, FIRST, Seat
+from stead.mpc.protocols.replicated.seat import COUNT, DEALER, FIRST, Seat, check_places
 from stead.mpc.shares import WORD, Bits, RingArray, Share
 
 ONE, THREE = np.uint64(1), np.uint64(3)
@@ -43,8 +43,8 @@ class Replicated:
         opened to it (docs/theory/replicated-sharing.md). Every summand that is sent is masked by a keystream that its
         receiver does not know; secrecy is computational in AES-256, and in the channel between the two others. No party
         can be stopped from sending something else than it should: results are then wrong, and may betray inputs.
-        ``truncate`` and ``select`` with truncation round up or down by the low bits of a mask that P_0 knows: whoever
-        opens such a result to P_0 tells it, below the last place, one comparison with a number it knows.
+        ``truncate`` and ``select`` with truncation round with a dither made of masks, and every party knows one: such a
+        result tells whoever it is opened to which 2^f numbers in a row hold the exact one. A floor tells as much.
 
     Args:
         party: one of three, with the keystreams of ``stead.mpc.party.agree``.
@@ -67,6 +67,7 @@ class Replicated:
 
     def share(self, values: RingArray | None, shape: tuple[int, ...], owner: int) -> Share:
         """See ``Protocol.share``: the owner's first summand is keystream, the second is sent, the third is zero."""
+        check_places(owner)
         seat, zero = self._seat, np.zeros(shape, dtype=np.uint64)
         if seat.place == owner:
             if values is None:
@@ -88,6 +89,7 @@ class Replicated:
     def reveal(self, x: Share, to: Sequence[int] | None = None) -> RingArray | None:
         """See ``Protocol.reveal``: each receiver gets its third summand from the party before it."""
         seat, places = self._seat, range(COUNT) if to is None else to
+        check_places(*places)
         outgoing = {seat.after: (x.parts[0],)} if seat.after in places else {}
         expected = {seat.before: (x.shape,)} if seat.place in places else {}
         if not outgoing and not expected:

@@ -118,6 +118,16 @@ class Lanes:
         return lanes[: self.size].astype(np.uint64) << np.uint64(64 - self.bits)
 
 
+def check_places(*places: int) -> None:
+    """Return if there are such places.
+
+    Raises:
+        UsageError: there are 0, 1 and 2.
+    """
+    if unknown := [place for place in places if place not in {DEALER, FIRST, SECOND}]:
+        raise UsageError(f"there is no place {unknown[0]}: replicated sharing has 0, 1 and 2.")
+
+
 def flat_words(shape: tuple[int, ...], rows: int) -> tuple[int, int]:
     """The shape of packed planes."""
     return rows, words(shape)
