@@ -3,7 +3,8 @@
 ::
 
     SteadError
-    ├── UsageError      your code: UnknownColumn · UnboundedContribution · UnsupportedOperation · NotYet · MissingExtra
+    ├── UsageError      your code: UnknownColumn · UnknownAttribute · UnboundedContribution · UnsupportedOperation ·
+    │                   NotYet · MissingExtra
     ├── Refused         the owner's rules: PolicyDenied · BudgetExceeded · TooExpensive · PurposeMissing
     ├── Untrusted       proof failed: BadSignature · BadProof · KeyChanged · VersionMismatch · CheaterDetected ·
     │                   BadMessage
@@ -63,6 +64,10 @@ class UnknownColumn(UsageError, AttributeError):
 
     Columns are attributes of a dataset, so it is an ``AttributeError`` too: ``hasattr(heart, "age")`` works.
     """
+
+
+class UnknownAttribute(UsageError, AttributeError):
+    """A secret array has no such attribute; an ``AttributeError`` too: ``hasattr`` works."""
 
 
 class UnboundedContribution(UsageError):

@@ -152,7 +152,7 @@ def test_the_error_names_reveal(clear):
 @pytest.mark.parametrize("copying", [pickle.dumps, copy.copy, copy.deepcopy])
 def test_an_array_and_a_session_cannot_be_copied(clear, copying):
     for secret in (clear.share([4242.5]), clear):
-        with pytest.raises(TypeError):
+        with pytest.raises(UsageError, match="cannot be pickled or copied"):
             copying(secret)
 
 

@@ -13,9 +13,10 @@ from typing import Any, NoReturn, Protocol, TypeAlias, cast
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from stead.errors import UnsupportedOperation, UsageError
+from stead.errors import UnknownAttribute, UsageError
 from stead.mpc import dispatch
 from stead.mpc.dispatch import Kind
+from stead.mpc.operands import called, dtype_of, refused
 from stead.mpc.values import Array, Value
 
 Work: TypeAlias = Callable[..., Value]
@@ -23,6 +24,11 @@ Work: TypeAlias = Callable[..., Value]
 
 class Runs(Protocol):
     """What an array needs of its session."""
+
+    @property
+    def parties(self) -> tuple[str, ...]:
+        """All parties' names."""
+        ...
 
     def apply(self, name: str, work: Work, inputs: Sequence[SecretArray | Array]) -> object:
         """Run ``work(p, *values)`` at every party; what comes back is held by the result."""
@@ -33,12 +39,19 @@ class Runs(Protocol):
         ...
 
 
-def _refusal(what: str) -> Callable[..., NoReturn]:
+_OPEN = "compute on with NumPy's functions, and open the result with .reveal(to=...)"
+
+
+def _refusal(what: str, hint: str = _OPEN) -> Callable[..., NoReturn]:
     def refuse(*_arguments: object, **_options: object) -> NoReturn:
-        raise UsageError(
-            f"{what} of a SecretArray would need its values, which nobody here can see.",
-            hint="compute on with NumPy's functions, and open the result with .reveal(to=...)",
-        )
+        raise UsageError(f"{what} of a SecretArray would need its values, which nobody here can see.", hint=hint)
+
+    return refuse
+
+
+def _unchanging(hint: str) -> Callable[..., NoReturn]:
+    def refuse(*_arguments: object) -> NoReturn:
+        raise UsageError("a SecretArray is not changed in place.", hint=hint)
 
     return refuse
 
@@ -98,13 +111,19 @@ class SecretArray(NDArrayOperatorsMixin):
             The values where this process is one of these parties, or holds them; else ``None``.
 
         Raises:
-            UsageError: a name is none of the session's parties.
+            UsageError: a name is none of the session's parties, or nobody is named.
         """
-        return self._session.opened(self, [to] if isinstance(to, str) else to)
+        names = [to] if isinstance(to, str) else to
+        if names is not None and not (isinstance(names, (list, tuple, set, frozenset)) and names):
+            raise UsageError(
+                f"reveal(to=...) takes a party's name or several; got {to!r}.",
+                hint=f"the parties are {', '.join(self._session.parties)}; without to= it opens to all that are online",
+            )
+        return self._session.opened(self, names if names is None else list(names))
 
     def astype(self, dtype: Any) -> SecretArray:
-        """As numbers of another kind: to int64 toward zero, to bool whether not 0."""
-        return cast("SecretArray", dispatch.astype(self, np.dtype(dtype)))
+        """As numbers of another kind: to int64 toward zero, to bool whether not 0; there are no narrower ones."""
+        return cast("SecretArray", dispatch.astype(self, dtype_of(dtype)))
 
     def reshape(self, *shape: int | Sequence[int]) -> SecretArray:
         """The same elements under another shape."""
@@ -122,19 +141,29 @@ class SecretArray(NDArrayOperatorsMixin):
     def __array_function__(self, function: Any, types: Any, arguments: Any, options: Mapping[str, Any]) -> Any:
         found = dispatch.FUNCTIONS.get(function)
         if found is None:
-            raise UnsupportedOperation(
-                f"numpy.{getattr(function, '__name__', function)} has no counterpart on secret arrays.",
-                hint=f"there are: {', '.join(sorted(dispatch.names()))}",
-            )
-        return found(*arguments, **options)
+            raise refused(function.__name__, dispatch.names())
+        return called(found, function.__name__, arguments, options)
 
     def __getitem__(self, index: Any) -> SecretArray:
         return cast("SecretArray", dispatch.item(self, index))
 
     def __len__(self) -> int:
         if not self._shape:
-            raise TypeError("len() of a SecretArray without axes")
+            raise UsageError("a SecretArray of one number has no length.", hint=_OPEN)
         return self._shape[0]
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise UnknownAttribute(
+            f"a SecretArray has no {name[:40]!r}.",
+            hint="NumPy's functions take it, as in numpy.sort(a); .reveal(to=...) opens it",
+        )
+
+    def __format__(self, layout: str) -> str:
+        if layout:
+            raise UsageError(
+                f"the format {layout[:20]!r} would need its values, which nobody here can see.", hint=_OPEN
+            )
+        return repr(self)
 
     def __repr__(self) -> str:
         return f"SecretArray(shape={self._shape}, dtype={self._kind}, values=<redacted>)"
@@ -144,7 +173,10 @@ class SecretArray(NDArrayOperatorsMixin):
         return f"<code>SecretArray</code> {shape}, {self._kind}, values &lt;redacted&gt;"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a secret array cannot be pickled")
+        raise UsageError(
+            "a SecretArray cannot be pickled or copied: its shares are for its parties alone.",
+            hint="pass it on as it is; it never changes. A result leaves with .reveal(to=...)",
+        )
 
     __hash__ = None  # type: ignore[assignment] # as NumPy's arrays
     __array__ = _refusal("numpy.asarray")
@@ -152,8 +184,13 @@ class SecretArray(NDArrayOperatorsMixin):
     __int__ = _refusal("int()")
     __index__ = _refusal("an index")
     __complex__ = _refusal("complex()")
-    __bool__ = _refusal("the truth")
-    __iter__ = _refusal("iteration")
+    __bool__ = _refusal(
+        "the truth", "numpy.where(condition, a, b) chooses, & | ~ join truths, .reveal(to=...) opens one"
+    )
+    __iter__ = _refusal("iteration", "NumPy's functions take whole arrays; a[0], a[1:] and a.shape take parts of it")
+    __setitem__ = _unchanging("numpy.where(mask, new, a) or numpy.concatenate gives a changed one")
+    __delitem__ = _unchanging("a[1:], or numpy.concatenate, keeps the others")
+    __round__ = _refusal("round()", "open the result with .reveal(to=...), and round that")
     __contains__ = _refusal("`in`")
     tolist = _refusal("tolist()")
     item = _refusal("item()")
@@ -171,6 +208,12 @@ class SecretArray(NDArrayOperatorsMixin):
     ravel = dispatch.method(np.ravel)
     squeeze = dispatch.method(np.squeeze)
     cumsum = dispatch.method(np.cumsum)
+    argsort = dispatch.method(np.argsort)
+    copy = dispatch.method(np.copy)
+    flatten = dispatch.method(np.ravel)
+    repeat = dispatch.method(np.repeat)
+    swapaxes = dispatch.method(np.swapaxes)
+    take = dispatch.method(np.take)
     any = dispatch.method(np.any)
     all = dispatch.method(np.all)
 

@@ -8,9 +8,10 @@ from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 
-from stead.errors import UnsupportedOperation, UsageError
+from stead.errors import BadMessage, UnsupportedOperation, UsageError
 from stead.mpc.forms import MATMUL
 from stead.mpc.functions.sorting import argsort, sort
+from stead.mpc.operands import axes_of, axis_of, called, plain, public, refused
 from stead.mpc.protocol import Protocol
 from stead.mpc.ranges import ANYWHERE
 from stead.mpc.rules import RULES
@@ -30,7 +31,7 @@ def method(function: Callable[..., Any]) -> Callable[..., Any]:
     """A NumPy function as a method."""
 
     def call(self: Operand, *arguments: Any, **options: Any) -> Any:
-        return FUNCTIONS[function](self, *arguments, **options)
+        return called(FUNCTIONS[function], function.__name__, (self, *arguments), options)
 
     call.__name__ = function.__name__
     call.__doc__ = f"``numpy.{function.__name__}`` of it."
@@ -47,8 +48,10 @@ def _secret(value: Operand) -> bool:
 
 
 def _kind(value: Operand) -> Kind:
-    name = value.dtype.name if _secret(value) else np.asarray(value).dtype.kind
-    return cast("Kind", {"f": "float64", "i": "int64", "u": "int64", "b": "bool"}.get(name, name))
+    if _secret(value):
+        return cast("Kind", value.dtype.name)
+    kinds: dict[str, Kind] = {"f": "float64", "i": "int64", "u": "int64", "b": "bool"}
+    return kinds[public(value).dtype.kind]
 
 
 def _run(name: str, work: Callable[..., Value], inputs: Sequence[Operand], shape: Sequence[int], kind: Kind) -> Any:
@@ -56,8 +59,10 @@ def _run(name: str, work: Callable[..., Value], inputs: Sequence[Operand], shape
     first = next(value for value in inputs if _secret(value))
     for value in inputs:
         if _secret(value) and value.session is not first.session:
-            raise UsageError("the arrays belong to different sessions.")
-    given = [value if _secret(value) else np.asarray(value) for value in inputs]
+            raise UsageError(
+                "the arrays belong to different sessions.", hint="share all of them in one session, then compute"
+            )
+    given = [value if _secret(value) else public(value) for value in inputs]
     made = first.session.apply(name, work, given)
     return type(first)(first.session, made, tuple(shape), kind)
 
@@ -73,7 +78,10 @@ def operate(name: str, *inputs: Operand, **attributes: Attribute) -> Any:
     if name == "where" and types[1].dtype != types[2].dtype:
         types[1:] = [TensorType("float32", kind.shape) for kind in types[1:]]
     row = OPERATIONS[name]
-    outputs = row.types(types, attributes)
+    try:
+        outputs = row.types(types, attributes)
+    except BadMessage as error:  # what a Program of strangers would be told
+        raise UsageError(f"{name}: {error.what.rstrip('.')}.") from None
 
     def work(p: Protocol, *values: Value) -> Value:
         leads, needed, total = (0,) * len(values), (True,) * len(outputs), False
@@ -232,16 +240,18 @@ def ufunc(function: np.ufunc, kind: str, inputs: Sequence[Operand], options: Map
     if function in _BITWISE and all(_kind(value) == "bool" for value in inputs):
         function = _BITWISE[function]
     if kind == "reduce" and function in _REDUCTIONS:
-        folding = dict(options)
-        return _REDUCTIONS[function](inputs[0], axis=folding.pop("axis", 0), **folding)
-    if kind != "__call__" or function not in _UFUNCS or set(options) - {"casting"}:
-        called = "" if kind == "__call__" else f".{kind}"
-        more = f" with {', '.join(options)}" if options else ""
+        name = f"{function.__name__}.reduce"
+        return called(_REDUCTIONS[function], name, inputs[:1], {"axis": 0, **options})
+    if "out" in options:
         raise UnsupportedOperation(
-            f"numpy.{function.__name__}{called}{more} has no counterpart on secret arrays.",
-            hint=f"there are: {', '.join(sorted(names()))}",
+            f"numpy.{function.__name__} writes into an array, and a SecretArray is not changed in place.",
+            hint="write a = a + b in place of a += b or out=a",
         )
-    return _UFUNCS[function](*inputs)
+    if kind != "__call__" or function not in _UFUNCS or set(options) - {"casting"}:
+        called_as = "" if kind == "__call__" else f".{kind}"
+        more = f" with {', '.join(options)}" if options else ""
+        raise refused(f"{function.__name__}{called_as}{more}", names())
+    return _UFUNCS[function](*(value if _secret(value) else public(value) for value in inputs))
 
 
 def astype(a: Operand, dtype: np.dtype[Any]) -> Any:
@@ -256,11 +266,10 @@ def reshape(a: Operand, shape: int | Sequence[int], order: str = "C") -> Any:
     """``numpy.reshape``."""
     if order != "C":
         raise UnsupportedOperation("secret arrays are reshaped in row-major order only.")
-    wanted = [shape] if isinstance(shape, int) else list(shape)
     try:
-        found = np.broadcast_to(np.zeros(()), a.shape).reshape(wanted).shape
-    except ValueError as error:
-        raise UsageError(f"{error}.") from None
+        found = np.broadcast_to(np.zeros(()), a.shape).reshape(cast("Any", shape)).shape
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"shape {list(a.shape)} as {shape}: {error}.") from None
     return _run("reshape", lambda _p, x: reshaped(x, found), (a,), found, _kind(a))
 
 
@@ -268,8 +277,8 @@ def _moving(name: str, a: Operand, move: Callable[[Array], Array]) -> Any:
     """Elements put elsewhere: the shape is found on places alone."""
     try:
         shape = move(np.broadcast_to(np.zeros(()), a.shape)).shape
-    except (ValueError, IndexError) as error:
-        raise UsageError(f"{name} of shape {list(a.shape)}: {error}.") from None
+    except (ValueError, IndexError, TypeError) as error:
+        raise UsageError(f"{name} of shape {list(a.shape)}: {str(error).rstrip('.')}.") from None
     return _run(name, lambda _p, x: moved(x, move), (a,), shape, _kind(a))
 
 
@@ -296,12 +305,22 @@ def item(a: Operand, index: Any) -> Any:
 
 
 def _axes(a: Operand, axis: Any) -> tuple[int, ...]:
-    if axis is None:
-        return tuple(range(a.ndim))
-    given = axis if isinstance(axis, (tuple, list)) else (axis,)
-    if any(not -a.ndim <= at < a.ndim for at in given):
-        raise UsageError(f"axis {axis} of an array with {a.ndim} axes.")
-    return tuple(sorted(at % a.ndim for at in given))
+    return axes_of(axis, np.ndim(a))
+
+
+def _axis(a: Operand, axis: Any) -> int:
+    return axis_of(axis, np.ndim(a))
+
+
+def _some(a: Operand, axis: Any, what: str) -> Operand:
+    """The array, if there is something along these axes.
+
+    Raises:
+        UsageError: there is not.
+    """
+    if not _count(a, axis):
+        raise UsageError(f"{what} of no elements: the shape is {list(a.shape)}.")
+    return a
 
 
 def _sum(a: Operand, axis: Any = None, *, keepdims: bool = False) -> Any:
@@ -315,17 +334,20 @@ def _count(a: Operand, axis: Any) -> int:
 
 
 def _mean(a: Operand, axis: Any = None, *, keepdims: bool = False) -> Any:
-    return operate("div", _real(_sum(a, axis, keepdims=keepdims)), np.asarray(float(_count(a, axis))))
+    total = _real(_sum(_some(a, axis, "the mean"), axis, keepdims=keepdims))
+    return operate("div", total, np.asarray(float(_count(a, axis))))
 
 
 def _var(a: Operand, axis: Any = None, *, ddof: int = 0, keepdims: bool = False) -> Any:
+    if _count(a, axis) <= ddof:
+        raise UsageError(f"the variance of {_count(a, axis)} elements with ddof={ddof}: there must be more than that.")
     away = operate("sub", _real(a), _mean(a, axis, keepdims=True))
     total = _sum(operate("mul", away, away), axis, keepdims=keepdims)
     return operate("div", total, np.asarray(float(_count(a, axis) - ddof)))
 
 
 def _max(a: Operand, axis: Any = None, *, keepdims: bool = False) -> Any:
-    return operate("amax", _numbers(a), axes=_axes(a, axis), keep=bool(keepdims))
+    return operate("amax", _numbers(_some(a, axis, "the largest")), axes=_axes(a, axis), keep=bool(keepdims))
 
 
 def _min(a: Operand, axis: Any = None, *, keepdims: bool = False) -> Any:
@@ -333,9 +355,31 @@ def _min(a: Operand, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 
 def _argmax(a: Operand, axis: int | None = None, *, keepdims: bool = False) -> Any:
+    value = _numbers(_some(a, axis, "the place of the largest"))
     if axis is None:
-        return operate("argmax", reshape(_numbers(a), -1), axis=0, keep=False)
-    return operate("argmax", _numbers(a), axis=_axes(a, axis)[0], keep=bool(keepdims))
+        return operate("argmax", reshape(value, -1), axis=0, keep=False)
+    return operate("argmax", value, axis=_axis(a, axis), keep=bool(keepdims))
+
+
+def _std(a: Operand, axis: Any = None, *, ddof: int = 0, keepdims: bool = False) -> Any:
+    return np.sqrt(_var(a, axis, ddof=ddof, keepdims=keepdims))
+
+
+def _argmin(a: Operand, axis: int | None = None, *, keepdims: bool = False) -> Any:
+    return _argmax(operate("neg", _numbers(a)), axis, keepdims=keepdims)
+
+
+def _median(a: Operand, axis: int | None = None, *, keepdims: bool = False) -> Any:
+    return _quantile(a, 0.5, axis, keepdims=keepdims)
+
+
+def _percentile(a: Operand, q: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
+    return _quantile(a, plain(q, "percentiles are numbers from 0 to 100") / 100, axis, keepdims=keepdims)
+
+
+def _filled(a: Operand, fill_value: Any, dtype: Any = None) -> Array:
+    """A public array of the same shape."""
+    return np.full(a.shape, fill_value, dtype=a.dtype if dtype is None else dtype)
 
 
 def _any(a: Operand, axis: Any = None, *, keepdims: bool = False) -> Any:
@@ -348,33 +392,44 @@ def _all(a: Operand, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 def _joined(arrays: Iterable[Operand], axis: int = 0) -> Any:
     parts = list(arrays)
+    if any(not np.ndim(part) for part in parts):
+        raise UsageError("numbers without axes are not joined along one.", hint="numpy.stack puts them side by side")
     kinds = {_kind(part) for part in parts}
     if len(kinds) > 1:
         parts = [_real(part) if "float64" in kinds else _numbers(part) for part in parts]
-    return operate("cat", *parts, axis=axis % max(1, np.ndim(parts[0])))
+    return operate("cat", *parts, axis=_axis(parts[0], axis))
 
 
 def _stack(arrays: Iterable[Operand], axis: int = 0) -> Any:
     parts = [np.expand_dims(part, axis) for part in arrays]
-    return _joined(parts, axis % np.ndim(parts[0]))
+    return _joined(parts, _axis(parts[0], axis))
 
 
-def _where(truth: Operand, a: Operand, b: Operand) -> Any:
+def _where(truth: Operand, a: Operand = None, b: Operand = None) -> Any:
+    if a is None or b is None:
+        raise UsageError(
+            "numpy.where(mask) would show where the mask holds.", hint="numpy.where(mask, a, b) keeps the shape"
+        )
     if _kind(a) == _kind(b):
         return operate("where", _truth(truth), a, b)
     return operate("where", _truth(truth), _real(a), _real(b))
 
 
-def _clip(a: Operand, low: Operand = None, high: Operand = None) -> Any:
-    bounded = a if low is None else np.maximum(a, low)
-    return bounded if high is None else np.minimum(bounded, high)
+def _clip(a: Operand, a_min: Operand = None, a_max: Operand = None, *, min: Operand = None, max: Operand = None) -> Any:  # noqa: A002 - NumPy's names
+    low, high = a_min if min is None else min, a_max if max is None else max
+    bounded = a if _boundless(low, -np.inf) else np.maximum(a, low)
+    return bounded if _boundless(high, np.inf) else np.minimum(bounded, high)
+
+
+def _boundless(bound: Operand, infinity: float) -> bool:
+    return bound is None or (isinstance(bound, float) and bound == infinity)
 
 
 def _sort(a: Operand, axis: int | None = -1) -> Any:
     value = _numbers(a)
     if axis is None:
         value, axis = reshape(value, -1), 0
-    at = _axes(value, axis)[0]
+    at = _axis(value, axis)
     return _run("sort", lambda p, x: sort(p, numbers(p, x), at), (value,), value.shape, _kind(value))
 
 
@@ -382,18 +437,18 @@ def _argsort(a: Operand, axis: int | None = -1) -> Any:
     value = _numbers(a)
     if axis is None:
         value, axis = reshape(value, -1), 0
-    at = _axes(value, axis)[0]
+    at = _axis(value, axis)
     return _run("argsort", lambda p, x: argsort(p, numbers(p, x), at), (value,), value.shape, "int64")
 
 
 def _quantile(a: Operand, q: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
-    levels = np.asarray(q, dtype=np.float64)
+    levels = plain(q, "quantiles are numbers from 0 to 1").astype(np.float64)
     if levels.ndim > 1 or not bool(((levels >= 0) & (levels <= 1)).all()):
         raise UsageError("quantiles are public numbers from 0 to 1.")
-    value = _real(a)
+    value = _real(_some(a, axis, "the quantile"))
     if axis is None:
         value, axis = reshape(value, -1), 0
-    at = _axes(value, axis)[0]
+    at = _axis(value, axis)
     sorted_values = _sort(value, at)
     places = levels * (value.shape[at] - 1)
     low = np.floor(places).astype(np.int64)
@@ -421,7 +476,7 @@ def _front(levels: Array) -> list[int]:
 
 def _cumsum(a: Operand, axis: int | None = None) -> Any:
     value = reshape(_numbers(a), -1) if axis is None else _numbers(a)
-    at = 0 if axis is None else _axes(value, axis)[0]
+    at = 0 if axis is None else _axis(value, axis)
     return _moving("cumsum", value, lambda part: np.cumsum(part, axis=at, dtype=part.dtype))
 
 
@@ -442,19 +497,26 @@ FUNCTIONS: Mapping[Callable[..., Any], Callable[..., Any]] = {
     np.mean: _mean,
     np.average: _mean,
     np.var: _var,
-    np.std: lambda a, axis=None, **options: np.sqrt(_var(a, axis, **options)),
+    np.std: _std,
     np.max: _max,
     np.amax: _max,
     np.min: _min,
     np.amin: _min,
     np.argmax: _argmax,
-    np.argmin: lambda a, axis=None, **options: _argmax(operate("neg", _numbers(a)), axis, **options),
+    np.argmin: _argmin,
     np.any: _any,
     np.all: _all,
     np.sort: _sort,
     np.argsort: _argsort,
     np.quantile: _quantile,
-    np.median: lambda a, axis=None, **options: _quantile(a, 0.5, axis, **options),
+    np.median: _median,
+    np.percentile: _percentile,
+    np.count_nonzero: lambda a, axis=None, *, keepdims=False: _sum(_truth(a), axis, keepdims=keepdims),
+    np.ptp: lambda a, axis=None, *, keepdims=False: _max(a, axis, keepdims=keepdims) - _min(a, axis, keepdims=keepdims),
+    np.copy: lambda a: a,
+    np.zeros_like: lambda a, dtype=None: _filled(a, 0, dtype),
+    np.ones_like: lambda a, dtype=None: _filled(a, 1, dtype),
+    np.full_like: _filled,
     np.cumsum: _cumsum,
     np.dot: _dot,
     np.inner: lambda a, b: matmul(a, np.swapaxes(b, -1, -2) if np.ndim(b) > 1 else b),
@@ -479,8 +541,8 @@ FUNCTIONS: Mapping[Callable[..., Any], Callable[..., Any]] = {
     np.roll: lambda a, shift, axis=None: _moving("roll", a, lambda part: np.roll(part, shift, axis)),
     np.diff: lambda a, axis=-1: operate("sub", *_neighbours(_numbers(a), axis)),
     np.take: lambda a, indices, axis=None: _moving("take", a, lambda part: np.take(part, indices, axis)),
-    np.trace: lambda a: _sum(_moving("trace", a, np.diagonal)),
-    np.diagonal: lambda a: _moving("diagonal", a, np.diagonal),
+    np.trace: lambda a, offset=0: _sum(_moving("trace", a, lambda part: np.diagonal(part, offset))),
+    np.diagonal: lambda a, offset=0: _moving("diagonal", a, lambda part: np.diagonal(part, offset)),
     np.shape: lambda a: a.shape,
     np.ndim: lambda a: a.ndim,
     np.size: lambda a: a.size,
@@ -489,6 +551,6 @@ FUNCTIONS: Mapping[Callable[..., Any], Callable[..., Any]] = {
 
 
 def _neighbours(a: Operand, axis: int) -> tuple[Any, Any]:
-    at = _axes(a, axis)[0]
+    at = _axis(a, axis)
     every = (slice(None),) * at
     return a[(*every, slice(1, None))], a[(*every, slice(None, -1))]

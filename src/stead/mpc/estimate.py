@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias, cast
@@ -12,6 +14,7 @@ from stead.errors import UsageError
 from stead.mpc.costing import Costing, costs_of
 from stead.mpc.engine import Run, Way, plan
 from stead.mpc.fixed import FRACTION, Secret
+from stead.mpc.inputs import check_program
 from stead.mpc.profile import CostReport, StepCost
 from stead.mpc.protocol import Protocol
 from stead.mpc.shares import Bits
@@ -48,6 +51,8 @@ def cost(
         UnsupportedOperation: a step cannot be computed on shares.
     """
     if not isinstance(work, Program):
+        if not (inspect.isroutine(work) or isinstance(work, functools.partial)):
+            check_program(work)
         return _of_computation(work, protocol)
     known = {item.name for item in work.inputs}
     if unknown := [name for name in (*public, *(owners or {})) if name not in known]:

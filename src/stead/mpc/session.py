@@ -26,71 +26,35 @@ from stead.errors import PartyError, SteadError, UsageError
 from stead.mpc.array import SecretArray, held
 from stead.mpc.dispatch import Kind
 from stead.mpc.engine import SharesEngine, Way, traffic
-from stead.mpc.fixed import FRACTION, Secret, decode, encode
-from stead.mpc.graph import graph_of
+from stead.mpc.inputs import (
+    Outline,
+    as_secret,
+    check_program,
+    enter,
+    enter_all,
+    entered,
+    kind_of,
+    kind_of_value,
+    opened,
+    output_types,
+    place_of,
+    value_of,
+)
 from stead.mpc.local import NAMES
 from stead.mpc.local import Kind as Protocols
+from stead.mpc.operands import dtype_of, shareable
 from stead.mpc.party import Party, agree
 from stead.mpc.profile import Profile, StepRecord, Timer
 from stead.mpc.protocol import Protocol
-from stead.mpc.shares import Bits, RingArray
-from stead.mpc.values import Array, Value, is_secret, numbers
+from stead.mpc.shares import RingArray
+from stead.mpc.training import Schedule, SharesTraining, batches
+from stead.mpc.values import Array, Value, is_secret
 from stead.net.local import local_mesh
 from stead.plans.program import Program
 
 Job: TypeAlias = Callable[[Protocol], Any]
 
 _GRACE_S = 2.0
-
-
-def kind_of(values: npt.ArrayLike) -> Kind:
-    """The kind of secret array that holds such values.
-
-    Raises:
-        UsageError: they are neither numbers nor truths.
-    """
-    code = np.asarray(values).dtype.kind
-    kinds: dict[str, Kind] = {"f": "float64", "i": "int64", "u": "int64", "b": "bool"}
-    if code not in kinds:
-        raise UsageError(f"an array of dtype {np.asarray(values).dtype} cannot be shared: numbers or truths can.")
-    return kinds[code]
-
-
-def entered(values: npt.ArrayLike, kind: Kind) -> RingArray:
-    """An owner's values as ring elements."""
-    array = np.asarray(values)
-    if kind == "float64":
-        return encode(array)
-    return array.astype(np.int64).view(np.uint64)
-
-
-def enter(p: Protocol, ring: RingArray | None, shape: tuple[int, ...], kind: Kind, owner: int) -> Value:
-    """An owner's input as a value; ``ring`` is read at the owner only."""
-    share = p.share(ring, shape, owner)
-    if kind == "bool":
-        return p.invert(p.zero(share))
-    return Secret(share, FRACTION if kind == "float64" else 0)
-
-
-def opened(p: Protocol, value: Value, kind: Kind, to: Sequence[int] | None) -> Array | None:
-    """A value for those places; ``None`` at the others."""
-    if not is_secret(value):
-        return np.asarray(value)
-    x = numbers(p, value)
-    found = p.reveal(x.share, to)
-    if found is None:
-        return None
-    ring = found.reshape(x.shape)
-    if kind == "float64":
-        return decode(ring, x.scale)
-    whole = (ring.view(np.int64) >> np.int64(x.scale)) if x.scale else ring.view(np.int64)
-    return whole.astype(np.bool_) if kind == "bool" else np.array(whole)
-
-
-def _kind_of_value(value: Value, dtype: str) -> Kind:
-    if isinstance(value, Bits):
-        return "bool"
-    return "int64" if dtype in {"int64", "bool"} else "float64"
 
 
 class PartySession:
@@ -131,28 +95,111 @@ class PartySession:
             UsageError: the owner is none of the parties, has no values, or another has no shape.
         """
         place = place_of(self.parties, owner)
-        mine = place == self.protocol.party.place
+        mine = place == self._place
         if (values is None) if mine else (shape is None and values is None):
-            raise UsageError(f"{owner!r} gives values=, the other parties give shape=.")
-        kind = kind_of(values) if values is not None else kind_of(np.zeros((), dtype=dtype))
+            raise UsageError(
+                f"{owner!r} gives values=, the other parties give shape=; this is {self.parties[self._place]!r}.",
+                hint=f'at {owner}: share(values, owner="{owner}"); elsewhere: share(owner="{owner}", shape=(4,))',
+            )
+        kind = kind_of(values) if values is not None else kind_of(np.zeros((), dtype=dtype_of(dtype)))
         size = tuple(shape) if shape is not None else np.asarray(values).shape
         ring = entered(values, kind) if mine and values is not None else None
         return self._kept("share", lambda p: enter(p, ring, size, kind, place), size, kind)
 
+    def share_all(
+        self,
+        arrays: Sequence[npt.ArrayLike] | None = None,
+        *,
+        owner: str,
+        shapes: Sequence[tuple[int, ...]] | None = None,
+        dtypes: Sequence[npt.DTypeLike] | None = None,
+    ) -> list[SecretArray]:
+        """Enter several arrays of one owner in one round: a model's weights, say.
+
+        Args:
+            arrays: at the owner.
+            owner: the name of the party whose they are.
+            shapes: at the others, one for each array.
+            dtypes: likewise; float64 where left out.
+
+        Raises:
+            UsageError: as ``share``; or there is no array.
+        """
+        place = place_of(self.parties, owner)
+        mine = place == self._place
+        if (arrays is None) if mine else (shapes is None and arrays is None):
+            raise UsageError(
+                f"{owner!r} gives arrays=, the other parties give shapes=; this is {self.parties[self._place]!r}."
+            )
+        like: list[Outline]
+        if arrays is not None:
+            like = [(np.shape(shareable(array)), kind_of(array)) for array in arrays]
+        else:
+            sizes = list(shapes or ())
+            kinds = [kind_of(np.zeros((), dtype=dtype_of(one))) for one in (dtypes or [np.float64] * len(sizes))]
+            if len(kinds) != len(sizes):
+                raise UsageError(f"{len(sizes)} shapes and {len(kinds)} dtypes: one for each array.")
+            like = [(tuple(size), kind) for size, kind in zip(sizes, kinds, strict=True)]
+        if not like:
+            raise UsageError("share_all() needs an array.")
+        rings = [entered(a, kind) for a, (_, kind) in zip(arrays, like, strict=True)] if mine and arrays else None
+        return self._all_kept(rings, like, place)
+
+    def _all_kept(self, rings: Sequence[RingArray] | None, like: Sequence[Outline], place: int) -> list[SecretArray]:
+        values = self._timed("share", lambda p: enter_all(p, rings, like, place))
+        return [SecretArray(self, value, *outline) for value, outline in zip(values, like, strict=True)]
+
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function on arrays of this session; the same at every party."""
+        if not callable(function):
+            raise UsageError(f"call() takes a function and its arguments; got {type(function).__name__}.")
         return function(*arguments)
+
+    def train(
+        self,
+        program: Program,
+        weights: Sequence[SecretArray | Array],
+        x: SecretArray | Array,
+        y: SecretArray | Array,
+        schedule: Schedule | None = None,
+    ) -> list[SecretArray]:
+        """Train a model; see ``SharesTraining``, also for its cost and for what all parties learn.
+
+        Args:
+            program: the gradient of one example (``adapters.torch.trace_gradient``).
+            weights: to start from, in the order of the Program's parameters; secret or public.
+            x: all examples, along the first axis; secret or public.
+            y: their targets, likewise.
+            schedule: epochs, batch, learning rate.
+
+        Returns:
+            The trained weights, secret. Opened they tell something of the rows.
+        """
+        check_program(program)
+        how, values = schedule or Schedule(), [value_of(weight) for weight in weights]
+        examples, targets = value_of(x), value_of(y)
+        if not examples.shape:
+            raise UsageError("x has all examples along its first axis; got one number.")
+        training = SharesTraining(self.protocol, program, how.optimiser, bounds=how.bounds)
+        rows = batches(examples.shape[0], how.batch, how.epochs, seed=how.seed)
+        found = self._untimed(lambda _p: training.train(values, examples, targets, rows))
+        self.profile += training.profile
+        return [SecretArray(self, value, value.shape, "float64") for value in found]
 
     def run(
         self, program: Program, inputs: Sequence[SecretArray | Array], way: Way | None = None
     ) -> list[SecretArray | Array]:
         """Run a Program; see ``SharesEngine.run_as``. An output made from public values alone is a NumPy array."""
+        check_program(program)
+        if way is not None and not isinstance(way, Way):
+            raise UsageError(
+                f"the way of running is a Way; got {type(way).__name__}.", hint="Way(ranges=..., examples=1)"
+            )
         engine = SharesEngine(self.protocol, timer=self._timer)
-        given = [cast("Value", held(value)) if isinstance(value, SecretArray) else value for value in inputs]
-        found = engine.run_as(program, given, way or Way())
+        found = engine.run_as(program, [value_of(value) for value in inputs], way or Way())
         self.profile += engine.profile
         return [
-            SecretArray(self, value, value.shape, _kind_of_value(value, dtype))
+            SecretArray(self, value, value.shape, kind_of_value(value, dtype))
             if is_secret(value)
             else np.asarray(value)
             for value, dtype in zip(found, output_types(program, way), strict=True)
@@ -161,7 +208,7 @@ class PartySession:
     def apply(self, name: str, work: Callable[..., Value], inputs: Sequence[SecretArray | Array]) -> object:
         """Run ``work(p, *values)``; for ``SecretArray``."""
         given = [held(value) if isinstance(value, SecretArray) else value for value in inputs]
-        return self._timed(name, lambda p: _as_secret(p, work(p, *given)))
+        return self._timed(name, lambda p: as_secret(p, work(p, *given)))
 
     def opened(self, array: SecretArray, to: Sequence[str] | None) -> Array | None:
         """Open an array; for ``SecretArray``."""
@@ -175,44 +222,26 @@ class PartySession:
     def _timed(self, name: str, work: Job) -> Any:
         p = self.protocol
         before, start = traffic(p), self._timer()
-        with np.errstate(over="ignore"):  # NumPy warns of a single number that wraps, which is what the ring does
-            found = work(p)
+        found = self._untimed(work)
         spent, seconds = traffic(p).since(before), self._timer() - start
         shape = tuple(getattr(found, "shape", ()))
         record = StepRecord(name, -1, shape, seconds, spent.rounds, spent.total_sent_bytes, spent.total_received_bytes)
         self.profile += Profile((record,))
         return found
 
+    def _untimed(self, work: Job) -> Any:
+        with np.errstate(over="ignore"):  # NumPy warns of a single number that wraps, which is what the ring does
+            return work(self.protocol)
+
+    @property
+    def _place(self) -> int:
+        return self.protocol.party.place
+
     def __repr__(self) -> str:
         return f"PartySession({self.protocol.facts.name}, {self.parties[self.protocol.party.place]!r})"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a session cannot be pickled")
-
-
-def _as_secret(p: Protocol, value: Value) -> Value:
-    """A result that happens to be public, entered as such: what follows need not tell it apart."""
-    if is_secret(value):
-        return value
-    array = np.asarray(value)
-    return numbers(p, array.astype(np.int64) if array.dtype == np.bool_ else array)
-
-
-def output_types(program: Program, way: Way | None) -> list[str]:
-    """The dtypes of the outputs that are wanted."""
-    graph = graph_of(program, None if way is None else way.outputs)
-    return [graph.types[value].dtype for value in graph.outputs]
-
-
-def place_of(names: Sequence[str], name: str) -> int:
-    """The place of a party.
-
-    Raises:
-        UsageError: it is none of them.
-    """
-    if name not in names:
-        raise UsageError(f"{name!r} is none of the parties {', '.join(names)}.")
-    return list(names).index(name)
+        raise UsageError("a session cannot be pickled or copied: it is one party's side.", hint="open another one")
 
 
 @dataclass(frozen=True)
@@ -244,11 +273,20 @@ class LocalSession:
         entropy: Entropy | None = None,
         threads: int = 1,
     ) -> None:
-        names = tuple(parties) or NAMES.get(protocol, ())
-        if protocol not in NAMES or len(names) != len(NAMES[protocol]) or len(set(names)) != len(names):
-            raise UsageError(f"{protocol!r} with parties {list(names)}: cleartext has 1, replicated and masked have 3.")
+        if not isinstance(protocol, str) or protocol not in NAMES:
+            raise UsageError(f"{protocol!r} is no protocol.", hint=f"there are: {', '.join(sorted(NAMES))}")
+        names = (parties,) if isinstance(parties, str) else tuple(parties) or NAMES[protocol]
+        texts = all(isinstance(name, str) and name for name in names)
+        if not texts or len(names) != len(NAMES[protocol]) or len(set(names)) != len(names):
+            raise UsageError(
+                f"{protocol!r} with parties {list(names)}: it has {len(NAMES[protocol])}, each with a name of its own.",
+                hint=f'local_session("{protocol}", parties={list(NAMES[protocol])})',
+            )
+        if not isinstance(threads, int) or threads < 1:
+            raise UsageError(f"threads= is a whole number from 1 on; got {threads!r}.")
         self.parties, self.kind = names, protocol
         self._ended = ""
+        self._one_at_a_time = threading.Lock()
         mesh = local_mesh(names if len(names) > 1 else (*names, "nobody"))
         self._channels = [mesh[name] for name in names]
         self._jobs: list[queue.SimpleQueue[Callable[[PartySession], Any] | None]] = [queue.SimpleQueue() for _ in names]
@@ -275,30 +313,65 @@ class LocalSession:
     def share(self, values: npt.ArrayLike, *, owner: str = "") -> SecretArray:
         """Enter an array; its owner is the party that knows it, the second if none is named."""
         name = owner or self.parties[min(1, len(self.parties) - 1)]
-        place, kind, shape = place_of(self.parties, name), kind_of(values), np.shape(values)
-        ring = entered(values, kind)
+        place, given = place_of(self.parties, name), shareable(values)
+        kind, shape = kind_of(given), given.shape
+        ring = entered(given, kind)
 
         def give(session: PartySession) -> SecretArray:
             mine = ring if session.protocol.party.place == place else None
             return session._kept("share", lambda p: enter(p, mine, shape, kind, place), shape, kind)  # noqa: SLF001 - one thing
 
-        return cast("SecretArray", self._joined(self._each(give)))
+        return cast("SecretArray", _joined(self, self._each(give)))
+
+    def share_all(self, arrays: Sequence[npt.ArrayLike], *, owner: str = "") -> list[SecretArray]:
+        """Enter several arrays of one owner in one round; see ``share``."""
+        if isinstance(arrays, (np.ndarray, SecretArray, str)) or not isinstance(arrays, Sequence) or not arrays:
+            raise UsageError(
+                f"share_all() takes a list of arrays; got {type(arrays).__name__}.", hint="share(array) enters one"
+            )
+        place = place_of(self.parties, owner or self.parties[min(1, len(self.parties) - 1)])
+        given = [shareable(values) for values in arrays]
+        like: list[Outline] = [(values.shape, kind_of(values)) for values in given]
+        rings = [entered(values, kind) for values, (_, kind) in zip(given, like, strict=True)]
+
+        def give(session: PartySession) -> list[SecretArray]:
+            mine = rings if session.protocol.party.place == place else None
+            return session._all_kept(mine, like, place)  # noqa: SLF001 - one thing
+
+        return list(_joined(self, self._each(give)))
+
+    def train(
+        self,
+        program: Program,
+        weights: Sequence[SecretArray | Array],
+        x: SecretArray | Array,
+        y: SecretArray | Array,
+        schedule: Schedule | None = None,
+    ) -> list[SecretArray]:
+        """Train at every party; see ``PartySession.train``."""
+        places = self._placed([list(weights), x, y])
+
+        def train(session: PartySession) -> list[SecretArray]:
+            own = places[session.protocol.party.place]
+            return session.train(program, own[0], own[1], own[2], schedule)
+
+        return list(_joined(self, self._each(train)))
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call a function at every party, on its own shares; secret arrays go in and come out.
+        """Call a function at every party, on its own shares; secret arrays go in, in lists and dicts too, and come out.
 
         Raises:
             SteadError: what the function raised at a party; unless it raised the same at all, the session has ended.
         """
         places = self._placed(arguments)
-        return self._joined(self._each(lambda s: function(*places[s.protocol.party.place])))
+        return _joined(self, self._each(lambda s: s.call(function, *places[s.protocol.party.place])))
 
     def run(
         self, program: Program, inputs: Sequence[SecretArray | Array], way: Way | None = None
     ) -> list[SecretArray | Array]:
         """Run a Program at every party; see ``PartySession.run``."""
         places = self._placed(inputs)
-        return list(self._joined(self._each(lambda s: s.run(program, places[s.protocol.party.place], way))))
+        return list(_joined(self, self._each(lambda s: s.run(program, places[s.protocol.party.place], way))))
 
     def apply(self, name: str, work: Callable[..., Value], inputs: Sequence[SecretArray | Array]) -> object:
         """Run ``work(p, *values)`` at every party; for ``SecretArray``."""
@@ -315,36 +388,27 @@ class LocalSession:
 
     def _placed(self, arguments: Sequence[Any]) -> list[list[Any]]:
         """The arguments as each party has them."""
-        every = []
-        for place, session in enumerate(self._sessions):
-            row = []
-            for value in arguments:
-                if isinstance(value, SecretArray):
-                    if value.session is not self:
-                        raise UsageError("the array belongs to another session.")
-                    row.append(SecretArray(session, held(value)[place], value.shape, cast("Kind", value.dtype.name)))
-                else:
-                    row.append(value)
-            every.append(row)
-        return every
-
-    def _joined(self, results: Sequence[Any]) -> Any:
-        """The parties' results as one: secret arrays of all, containers likewise, else the first that there is."""
-        first = results[0]
-        if isinstance(first, SecretArray):
-            return SecretArray(self, tuple(held(one) for one in results), first.shape, cast("Kind", first.dtype.name))
-        if isinstance(first, (list, tuple)):
-            return type(first)(self._joined(column) for column in zip(*results, strict=True))
-        if isinstance(first, dict):
-            return {name: self._joined([one[name] for one in results]) for name in first}
-        return next((one for one in results if one is not None), None)
+        return [[_at(self, place, value) for value in arguments] for place in range(len(self._sessions))]
 
     def _each(self, job: Callable[[PartySession], Any]) -> list[Any]:
-        if self._ended:
-            raise UsageError(f"the session has ended: {self._ended}.", hint="open another one")
-        for jobs in self._jobs:
-            jobs.put(job)
-        return self._gather()
+        if threading.current_thread() in self._workers:
+            raise UsageError(
+                "a function of call() uses an array of the whole session, and runs at one party.",
+                hint="hand the array to call() as an argument: session.call(function, a, b)",
+            )
+        with self._one_at_a_time:
+            if self._ended:
+                raise UsageError(f"the session has ended: {self._ended}.", hint="open another one")
+            for jobs in self._jobs:
+                jobs.put(job)
+            try:
+                return self._gather()
+            except KeyboardInterrupt:  # replies to come would be taken for those of the next job
+                self._ended = "it was interrupted"
+                for channel in self._channels:
+                    channel.abort(self._ended)
+                self._stop()
+                raise
 
     def _gather(self) -> list[Any]:
         replies: dict[int, _Reply] = {}
@@ -353,17 +417,14 @@ class LocalSession:
             try:
                 reply = self._replies.get(timeout=_GRACE_S if failed else None)
             except queue.Empty:  # the others wait for a party that will not come
-                self._abort(failed)
+                for one in failed:
+                    self._channels[one.place].abort(type(one.error).__name__)
                 continue
             replies[reply.place] = reply
         errors = [reply.error for reply in replies.values() if reply.error is not None]
         if errors:
             self._raise(errors)
         return [replies[place].result for place in range(len(self.parties))]
-
-    def _abort(self, failed: Sequence[_Reply]) -> None:
-        for reply in failed:
-            self._channels[reply.place].abort(type(reply.error).__name__)
 
     def _raise(self, errors: Sequence[BaseException]) -> NoReturn:
         causes = [error for error in errors if not isinstance(error, PartyError)] or list(errors)
@@ -416,7 +477,35 @@ class LocalSession:
         return f"LocalSession({self.kind!r}, parties={list(self.parties)}{', ended' if self._ended else ''})"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a session cannot be pickled")
+        raise UsageError("a session cannot be pickled or copied: it is one party's side.", hint="open another one")
+
+
+def _at(whole: LocalSession, place: int, value: Any) -> Any:
+    """An argument as one party has it; lists, tuples and dicts are looked into."""
+    if isinstance(value, SecretArray):
+        if value.session is not whole:
+            raise UsageError(
+                "the array belongs to another session.", hint="share all of them in one session, then compute"
+            )
+        own = whole._sessions[place]  # noqa: SLF001 - one thing
+        return SecretArray(own, held(value)[place], value.shape, cast("Kind", value.dtype.name))
+    if type(value) in (list, tuple):
+        return type(value)(_at(whole, place, one) for one in value)
+    if type(value) is dict:
+        return {name: _at(whole, place, one) for name, one in value.items()}
+    return value
+
+
+def _joined(whole: LocalSession, results: Sequence[Any]) -> Any:
+    """The parties' results as one: secret arrays of all, containers likewise, else the first that there is."""
+    first = results[0]
+    if isinstance(first, SecretArray):
+        return SecretArray(whole, tuple(held(one) for one in results), first.shape, cast("Kind", first.dtype.name))
+    if type(first) in (list, tuple):
+        return type(first)(_joined(whole, column) for column in zip(*results, strict=True))
+    if isinstance(first, dict):
+        return {name: _joined(whole, [one[name] for one in results]) for name in first}
+    return next((one for one in results if one is not None), None)
 
 
 def _side(kind: Protocols, party: Party) -> Protocol:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +26,40 @@ from stead.mpc.values import Value, moved, multiply, numbers, settled, shifted
 from stead.plans.program import Program
 from stead.plans.training import Optimiser
 
+SEED_BYTES = 32
+
 KEPT_BITS = 28
 """Fraction bits of the weights between steps."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How to train; known to all.
+
+    Attributes:
+        epochs: how often each row is drawn (but for rests).
+        batch: rows in a step.
+        optimiser: SGD, with its learning rate.
+        bounds: where inputs lie, by name: ``{"y": (0, 9)}`` for ten classes saves comparisons.
+        seed: 32 bytes, the same at all parties, for the order of the rows.
+    """
+
+    epochs: int = 1
+    batch: int = 32
+    optimiser: Optimiser = field(default_factory=lambda: Optimiser("sgd", 0.1))
+    bounds: Mapping[str, tuple[float, float]] | None = None
+    seed: bytes = bytes(32)
+
+    def __post_init__(self) -> None:
+        whole = all(isinstance(count, int) and count >= 1 for count in (self.epochs, self.batch))
+        if not whole or not isinstance(self.optimiser, Optimiser):
+            raise UsageError(
+                f"epochs={self.epochs!r}, batch={self.batch!r}, optimiser={self.optimiser!r}: the first two are whole "
+                "numbers from 1 on, the third an Optimiser.",
+                hint='Schedule(epochs=5, batch=32, optimiser=Optimiser("sgd", 0.1))',
+            )
+        if not isinstance(self.seed, bytes) or len(self.seed) != SEED_BYTES:
+            raise UsageError(f"seed= is {SEED_BYTES} bytes, the same at all parties.", hint="bytes(32) will do")
 
 
 def batches(rows: int, size: int, epochs: int, *, seed: bytes) -> Iterator[npt.NDArray[np.int64]]:
@@ -113,8 +146,13 @@ class SharesTraining:
             UsageError: an array has another shape than the Program's inputs.
             PartyError: another party is gone or silent.
         """
-        if [tuple(value.shape) for value in weights] != self._shapes:
-            raise UsageError(f"the program has {len(self._shapes)} parameters of other shapes than those given.")
+        given = [tuple(value.shape) for value in weights]
+        if given != self._shapes:
+            raise UsageError(
+                f"{len(self._shapes)} parameters of shapes {_listed(self._shapes)} are trained; got {_listed(given)}."
+            )
+        if not x.shape or not y.shape or x.shape[0] != y.shape[0]:
+            raise UsageError(f"examples of shape {list(x.shape)} and targets of shape {list(y.shape)}: one for each.")
         kept = self._flat([numbers(self._p, value) for value in weights])
         kept = shifted(kept, KEPT_BITS) if kept.scale < KEPT_BITS else settled(self._p, kept, KEPT_BITS)
         speed: Secret | None = None
@@ -152,6 +190,10 @@ class SharesTraining:
             found.append(Secret(part.reshape(shape), flat.scale))
             start += size
         return found
+
+
+def _listed(shapes: Sequence[tuple[int, ...]]) -> str:
+    return ", ".join(str(list(shape)) for shape in shapes) or "none"
 
 
 def _plus(p: Protocol, a: Secret, b: Secret) -> Secret:

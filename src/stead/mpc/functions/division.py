@@ -43,7 +43,7 @@ def divide(p: Protocol, x: Secret, y: Secret, *, bits: int = 64) -> Secret:
 
     A quotient from 2^31 on in magnitude gives 2^30 with its sign, one from 2^29 on may; 0 as a divisor counts as 2^-16.
     """
-    x, y = settle(p, x), settle(p, y)
+    x, y = _ranked(settle(p, x), len(y.shape)), _ranked(settle(p, y), len(x.shape))
     shape = np.broadcast_shapes(x.shape, y.shape)
     found = magnitude(p, y, signed=True, bits=bits)
     inverse = settle(p, polynomial(p, found.centred, RECIPROCAL), WORKING).share
@@ -57,6 +57,12 @@ def divide(p: Protocol, x: Secret, y: Secret, *, bits: int = 64) -> Secret:
     quotient = quotient + beyond.scaled(1 << LARGEST_QUOTIENT + FRACTION)
     negative = moved_bits(found.negative, lambda a: np.broadcast_to(a, shape))
     return Secret(quotient - p.select(negative, quotient).scaled(2), FRACTION)
+
+
+def _ranked(x: Secret, rank: int) -> Secret:
+    """With axes of size 1 in front up to a rank: what is split by exponent has an axis before them all."""
+    missing = rank - len(x.shape)
+    return x if missing <= 0 else Secret(x.share.reshape((1,) * missing + x.shape), x.scale)
 
 
 def _within(p: Protocol, x: Share, found: Magnitude, shape: tuple[int, ...]) -> tuple[Share, Share]:

@@ -34,7 +34,6 @@ from stead.mpc.values import (
     multiply,
     negated,
     numbers,
-    reshaped,
     subtract,
     truths,
     where,
@@ -118,9 +117,7 @@ def _div(call: Call) -> Held:
 def _quotient(p: Protocol, a: Value, b: Secret) -> Secret:
     """A / b; where all know a, b's inverse times a."""
     if is_secret(a):
-        rank = max(len(a.shape), len(b.shape))
-        x, y = (reshaped(value, (1,) * (rank - len(value.shape)) + value.shape) for value in (fractional(p, a), b))
-        return divide(p, x, y)
+        return divide(p, fractional(p, a), b)
     return multiply(p, reciprocal(p, b), a)
 
 
