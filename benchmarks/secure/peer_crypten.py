@@ -194,8 +194,8 @@ def imported() -> Any:
     return crypten
 
 
-def party(place: int, meeting: str, names: list[str], pipe: Any) -> None:
-    """One party: every work, timed."""
+def party(place: int, meeting: str, name: str, pipe: Any) -> None:
+    """One party of one work."""
     settings = {"WORLD_SIZE": PARTIES, "RANK": place, "RENDEZVOUS": f"file://{meeting}", "DISTRIBUTED_BACKEND": "gloo"}
     os.environ.update({name: str(value) for name, value in settings.items()}, GLOO_SOCKET_IFNAME="lo")
     torch.set_num_threads(1)
@@ -205,9 +205,8 @@ def party(place: int, meeting: str, names: list[str], pipe: Any) -> None:
     cfg.mpc.provider = "TFP"
     cfg.communicator.verbose = True
     crypten.init()
-    for name in names:
-        with crypten.no_grad():
-            pipe.send(measured(crypten, *WORKS[name][1](crypten)))
+    with crypten.no_grad():
+        pipe.send(measured(crypten, *WORKS[name][1](crypten)))
 
 
 def measured(crypten: Any, work: Callable[[], Any], plain: torch.Tensor) -> dict[str, Any]:
@@ -239,14 +238,14 @@ def peak_mb() -> float:
 
 
 def main() -> None:
-    """Start the parties; print a line for each work."""
-    names, start = sys.argv[1].split(","), multiprocessing.get_context("spawn")
-    pipes = [start.Pipe(duplex=False) for _ in range(PARTIES)]
-    with tempfile.TemporaryDirectory() as folder:
-        for place, (_, theirs) in enumerate(pipes):
-            start.Process(target=party, args=(place, f"{folder}/meeting", names, theirs), daemon=True).start()
-            theirs.close()
-        for name in names:
+    """Start the parties anew for each work, and print its line."""
+    start = multiprocessing.get_context("spawn")
+    for name in sys.argv[1].split(","):
+        pipes = [start.Pipe(duplex=False) for _ in range(PARTIES)]
+        with tempfile.TemporaryDirectory() as folder:
+            for place, (_, theirs) in enumerate(pipes):
+                start.Process(target=party, args=(place, f"{folder}/meeting", name, theirs), daemon=True).start()
+                theirs.close()
             print(json.dumps(line(name, [ours.recv() for ours, _ in pipes])), flush=True)
 
 

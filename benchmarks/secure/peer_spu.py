@@ -133,27 +133,26 @@ def settings() -> Any:
     return chosen
 
 
-def party(place: int, ports: list[int], names: list[str], pipe: Any) -> None:
-    """One party: for each work it takes shares, runs when it is told to, and gives shares back."""
+def party(place: int, ports: list[int], name: str, pipe: Any) -> None:
+    """One party of one work: it takes shares, runs when it is told to, and gives shares back."""
     links = libspu.link.Desc()
     links.recv_timeout_ms = links.http_timeout_ms = 1000 * TIMEOUT_S
     for at, port in enumerate(ports):
         links.add_party(f"party{at}", f"127.0.0.1:{port}")
     context = libspu.link.create_brpc(links, place)
-    for name in names:
-        executable = WORKS[name][1]().compiled()
-        runtime = api.Runtime(context, settings())
-        pipe.send("compiled")
-        for _ in range(RUNS + 1):
-            for variable, share in zip(executable.input_names, pipe.recv(), strict=True):
-                runtime.set_var(variable, share)
-            pipe.send("ready")
-            pipe.recv()
-            start = time.perf_counter()
-            runtime.run(executable)
-            seconds = time.perf_counter() - start
-            pipe.send((seconds, runtime.get_var(executable.output_names[0])))
-        pipe.send(peak_mb())
+    executable = WORKS[name][1]().compiled()
+    runtime = api.Runtime(context, settings())
+    pipe.send("compiled")
+    for _ in range(RUNS + 1):
+        for variable, share in zip(executable.input_names, pipe.recv(), strict=True):
+            runtime.set_var(variable, share)
+        pipe.send("ready")
+        pipe.recv()
+        start = time.perf_counter()
+        runtime.run(executable)
+        seconds = time.perf_counter() - start
+        pipe.send((seconds, runtime.get_var(executable.output_names[0])))
+    pipe.send(peak_mb())
     context.stop_link()
 
 
@@ -211,18 +210,17 @@ def peak_mb() -> float:
 
 
 def main() -> None:
-    """Start the parties; print a line for each work."""
-    names, start, ports = sys.argv[1].split(","), multiprocessing.get_context("spawn"), free_ports()
-    pipes = [start.Pipe() for _ in ports]
-    parties = []
-    for place, (_, theirs) in enumerate(pipes):
-        parties.append(start.Process(target=party, args=(place, ports, names, theirs), daemon=True))
-        parties[-1].start()
-        theirs.close()
-    for name in names:
+    """Start the parties anew for each work, and print its line."""
+    start = multiprocessing.get_context("spawn")
+    for name in sys.argv[1].split(","):
+        ports, pipes, parties = free_ports(), [start.Pipe() for _ in range(PARTIES)], []
+        for place, (_, theirs) in enumerate(pipes):
+            parties.append(start.Process(target=party, args=(place, ports, name, theirs), daemon=True))
+            parties[-1].start()
+            theirs.close()
         print(json.dumps(measured(name, [ours for ours, _ in pipes])), flush=True)
-    for one in parties:
-        one.join(10)
+        for one in parties:
+            one.join(10)
 
 
 if __name__ == "__main__":
