@@ -17,9 +17,9 @@ from stead.mpc.costing import Costing, costs_of, outline  # noqa: E402
 from stead.mpc.engine import SharesEngine, Way  # noqa: E402
 from stead.mpc.estimate import cost  # noqa: E402
 from stead.mpc.folding import fold  # noqa: E402
+from stead.mpc.inputs import enter, entered, opened  # noqa: E402
 from stead.mpc.local import together  # noqa: E402
 from stead.mpc.ranges import declared  # noqa: E402
-from stead.mpc.session import enter, entered, opened  # noqa: E402
 from stead.plans.builder import ProgramBuilder  # noqa: E402
 from stead.plans.program import TensorType  # noqa: E402
 
@@ -105,7 +105,7 @@ def test_a_report_is_a_table():
     text = str(cost(trace(module, zoo_model.x(1)[0]), "masked"))
     assert "convolution 0.weight" in text
     assert "multiply-adds" in text
-    assert "MB of shares at a party" in text
+    assert "kB of shares at a party" in text
     assert text.splitlines()[-2].startswith("all")
 
 

@@ -7,6 +7,8 @@ import pytest
 from on_shares import module, near, session
 
 from stead.errors import PartyError, SteadError, UsageError
+from stead.mpc.functions.division import divide
+from stead.mpc.inputs import enter, entered, opened
 from stead.mpc.local import together
 from stead.mpc.session import LocalSession, PartySession, local_session
 
@@ -127,7 +129,7 @@ def test_arrays_stay_in_their_session():
 
 @pytest.mark.parametrize(("kind", "parties"), [("masked", ["a", "b"]), ("yao", []), ("replicated", ["a", "a", "b"])])
 def test_sessions_that_cannot_be(kind, parties):
-    with pytest.raises(UsageError, match="with parties|no protocol"):
+    with pytest.raises(UsageError, match=r"with parties|no protocol"):
         LocalSession(kind, parties=parties)
 
 
@@ -173,3 +175,64 @@ def test_programs_run_in_a_session():
             where.run(program, [where.share(b), a])
         with pytest.raises(UsageError, match="2 inputs; got 1"):
             where.run(program, [where.share(a)])
+
+
+ARRAYS = [np.array([[1.5, -2.0]]), np.array([3, 4]), np.float64(0.25), np.array([True, False])]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_several_arrays_enter_in_one_round(kind):
+    with session(kind) as where:
+        where.share([0.0])  # the first step of a session also reads what the preparing party says of it
+        before = where.profile.rounds
+        found = where.share_all(ARRAYS[:3], owner=where.parties[-1])
+        assert where.profile.rounds - before == (kind != "cleartext")
+        for secret, array in zip([*found, *where.share_all(ARRAYS[3:])], ARRAYS, strict=True):
+            assert secret.shape == array.shape
+            np.testing.assert_array_equal(secret.reveal(), array)
+
+
+def test_one_party_enters_several_arrays():
+    def lines(p):
+        here = PartySession(p)
+        if p.party.place == 2:
+            secrets = here.share_all(ARRAYS, owner="p2")
+        else:
+            shapes, dtypes = [array.shape for array in ARRAYS], [array.dtype for array in ARRAYS]
+            secrets = here.share_all(owner="p2", shapes=shapes, dtypes=dtypes)
+        return [secret.reveal(to="p1") for secret in secrets]
+
+    found = together("replicated", lines)
+    assert found[0] == found[2] == [None] * 4
+    for values, array in zip(found[1], ARRAYS, strict=True):
+        np.testing.assert_array_equal(values, array)
+
+
+def test_several_arrays_need_shapes_at_the_others():
+    def lines(p):
+        here = PartySession(p)
+        for wrong, text in (
+            ({}, "shapes="),
+            ({"arrays": []}, "needs an array"),
+            ({"shapes": [(1,)], "arrays": ["a"]}, "got str"),
+        ):
+            with pytest.raises(UsageError, match=text):
+                here.share_all(**wrong, owner="p0")
+        if p.party.place:
+            with pytest.raises(UsageError, match="2 shapes and 1 dtypes"):
+                here.share_all(owner="p0", shapes=[(1,), (2,)], dtypes=[float])
+        return True
+
+    assert together("replicated", lines) == [True] * 3
+
+
+@pytest.mark.parametrize(("one", "two"), [((3, 4), (4,)), ((4,), (3, 4)), ((), (2, 1, 2)), ((2, 1), (3,))])
+def test_quotients_broadcast(one, two):
+    chance = np.random.default_rng(2)
+    a, b = chance.normal(size=one) * 10, chance.uniform(0.5, 3, size=two)
+
+    def lines(p):
+        x, y = (enter(p, entered(v, "float64"), np.shape(v), "float64", 0) for v in (a, b))
+        return opened(p, divide(p, x, y), "float64", None)
+
+    near(together("masked", lines)[1], a / b)

@@ -11,12 +11,11 @@ from torch import nn  # noqa: E402
 
 from stead.adapters.torch import parameters, trace, trace_gradient  # noqa: E402
 from stead.errors import UnsupportedOperation, UsageError  # noqa: E402
-from stead.mpc.array import SecretArray, held  # noqa: E402
 from stead.mpc.engine import Way, plan  # noqa: E402
 from stead.mpc.graph import graph_of  # noqa: E402
+from stead.mpc.inputs import enter, entered, opened  # noqa: E402
 from stead.mpc.local import together  # noqa: E402
-from stead.mpc.session import enter, entered, opened  # noqa: E402
-from stead.mpc.training import SharesTraining, batches  # noqa: E402
+from stead.mpc.training import Schedule, SharesTraining, batches  # noqa: E402
 from stead.plans.engine import NumpyEngine  # noqa: E402
 from stead.plans.training import Optimiser  # noqa: E402
 
@@ -199,13 +198,9 @@ def test_training_from_a_session():
         weights = [where.share(array) for array in parameters(module)]
         secret_x, secret_y = where.share(x[:20], owner="p1"), where.share(y[:20], owner="p2")
 
-        def work(xs, ys, *start):
-            here = xs._session
-            training = SharesTraining(here.protocol, program, Optimiser("sgd", 0.5), bounds={"y": (0, 9)})
-            found = training.train([held(w) for w in start], held(xs), held(ys), [np.arange(20)])
-            return [SecretArray(here, value, value.shape, "float64") for value in found]
-
-        found = [value.reveal() for value in where.call(work, secret_x, secret_y, *weights)]
+        schedule = Schedule(1, 20, Optimiser("sgd", 0.5), {"y": (0, 9)})
+        found = [value.reveal() for value in where.train(program, weights, secret_x, secret_y, schedule)]
+        assert where.profile.by_operation().rounds > 10
     wanted = in_the_clear(module, program, x, y, 0.5, [np.arange(20)])
     for one, other in zip(found, wanted, strict=True):
         near(one, other, 1e-3)

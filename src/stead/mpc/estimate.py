@@ -44,7 +44,8 @@ def cost(
         reveal: whether the outputs are opened in the end.
 
     Returns:
-        Exact rounds and bytes of every step; the memory is an estimate.
+        Exact rounds and bytes of every step, each input entered by itself (``share_all`` takes one round for several);
+        the memory is an estimate.
 
     Raises:
         UsageError: there is no such protocol or input.

@@ -145,20 +145,28 @@ class CostReport:
         return sum(step.macs for step in self.steps)
 
     def __str__(self) -> str:
+        senders = [place for place, count in enumerate(self.cost.sent) if count]
         rows = [
-            (step.name, _dims(step.shape), f"{step.cost.rounds:,}", *_bytes(step.cost), f"{step.macs:,}")
+            (step.name, _dims(step.shape), f"{step.cost.rounds:,}", *_bytes(step.cost, senders), f"{step.macs:,}")
             for step in self.steps
             if step.cost.rounds or step.macs or step.cost.total_bytes
         ]
-        total = ("all", "", f"{self.rounds:,}", *_bytes(self.cost), f"{self.macs:,}")
+        total = ("all", "", f"{self.rounds:,}", *_bytes(self.cost, senders), f"{self.macs:,}")
         text = table(("step", "shape", "rounds", "bytes by party", "bytes dealt", "multiply-adds"), rows, total)
-        return f"{text}\n{self.protocol}; about {self.peak_bytes / 1e6:,.1f} MB of shares at a party"
+        by = " + ".join(f"p{place}" for place in senders)
+        who = f"; bytes by party: {by}, dealt: while preparing" if senders else ""
+        return f"{text}\n{self.protocol}; about {_size(self.peak_bytes)} of shares at a party{who}"
 
     __repr__ = __str__
 
 
-def _bytes(cost: Cost) -> tuple[str, str]:
-    return " + ".join(f"{count:,}" for count in cost.sent if count) or "0", f"{sum(cost.dealt):,}"
+def _bytes(cost: Cost, senders: Sequence[int]) -> tuple[str, str]:
+    sent = (cost.sent[place] if place < len(cost.sent) else 0 for place in senders)
+    return " + ".join(f"{count:,}" for count in sent) or "0", f"{sum(cost.dealt):,}"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.1f} kB"
 
 
 def _dims(shape: tuple[int, ...]) -> str:
