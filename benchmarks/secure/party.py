@@ -74,7 +74,7 @@ def computed(p: Protocol, run: dict[str, Any], folder: Path, marks: Marks, peers
     if name == RESNET:
         secrets, compute = shared_resnet(p, folder, calibrated=run["calibrated"])
     else:
-        secrets, compute = entered(p, WORKS[name]), WORKS[name].compute
+        secrets, compute = entered(p, run["inputs"]), WORKS[name].compute
     marks.mark(wait_for=peers)
     result: Secret = compute(p, secrets)
     marks.mark()
@@ -161,6 +161,7 @@ def main() -> None:
     entropy = SystemEntropy()
     streams = agree(place, names, channel, entropy) if run["protocol"] == "replicated" else {}
     party = Party(place, names, channel, entropy, run["threads"], streams)
+    run["inputs"] = WORKS[run["work"]].inputs() if run["work"] in WORKS else []
     gc.disable()
     figures = []
     for _ in range(run["runs"] + 1):  # the first one warms up

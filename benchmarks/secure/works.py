@@ -75,10 +75,10 @@ WORKS: dict[str, Work] = {
 }
 
 
-def entered(p: Protocol, work: Work) -> list[Secret]:
-    """Share the inputs, each by its owner."""
+def entered(p: Protocol, inputs: list[tuple[int, Array]]) -> list[Secret]:
+    """Share the inputs, each by its owner; the others look at its shape alone."""
     secrets = []
-    for owner, array in work.inputs():
+    for owner, array in inputs:
         at = owner if p.facts.parties > 1 else 0
         mine = encode(array) if p.party.place == at else None
         secrets.append(Secret(p.share(mine, array.shape, at), FRACTION))
