@@ -20,7 +20,7 @@ from stead.privacy.events import Composed, Repeated
 from stead.privacy.renyi import conversion, epsilon_from_renyi, renyi
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from stead.privacy.events import PrivacyEvent
 
@@ -74,7 +74,12 @@ def amounts(event: PrivacyEvent, orders: Sequence[int]) -> tuple[int, ...]:
     Returns:
         One integer for each order, at most ``SATURATED``, which no account can pay.
     """
-    return tuple(min(_units(event, order), SATURATED) for order in orders)
+    return tuple(units(event, order, renyi) for order in orders)
+
+
+def units(event: PrivacyEvent, order: int, divergence: Callable[[PrivacyEvent, float], float]) -> int:
+    """What an event costs at one order by a divergence of its parts, in units; at most ``SATURATED``."""
+    return min(_units(event, order, divergence), SATURATED)
 
 
 def caps(target: Target) -> tuple[int, ...]:
@@ -120,12 +125,12 @@ def least_price(target: Target) -> float:
     return epsilon_spent(target, (1,) * len(target.orders))
 
 
-def _units(event: PrivacyEvent, order: int) -> int:
+def _units(event: PrivacyEvent, order: int, divergence: Callable[[PrivacyEvent, float], float]) -> int:
     match event:
         case Repeated(inner, times):
-            return times * _units(inner, order)
+            return times * _units(inner, order, divergence)
         case Composed(events):
-            return sum(_units(inner, order) for inner in events)
+            return sum(_units(inner, order, divergence) for inner in events)
         case _:
-            units = renyi(event, order) / UNIT
-            return SATURATED if units >= SATURATED else math.ceil(units)
+            amount = divergence(event, order) / UNIT
+            return SATURATED if amount >= SATURATED else math.ceil(amount)

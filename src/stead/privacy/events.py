@@ -19,6 +19,18 @@ def _require(ok: bool, what: str) -> None:  # noqa: FBT001 - a condition, not a 
         raise ValueError(what)
 
 
+def _require_choice(scale: float, spread: int) -> None:
+    _require(0 < scale < math.inf, f"scale must be positive and finite, not {scale}")
+    _require(0 <= spread < 2**63, f"a spread of scores must fit 63 bits, not {spread}")
+
+
+def _require_thresholded(width: float, threshold: int, each: int, keys: int) -> None:
+    _require(0 < width < math.inf, f"noise must be positive and finite, not {width}")
+    _require(-(2**63) <= threshold < 2**63, f"a threshold must fit 64 bits, not {threshold}")
+    _require(1 <= each < 2**31, f"a person moves a count by at least one step, not {each}")
+    _require(1 <= keys < 2**31, f"a person has at least one key, not {keys}")
+
+
 class _Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
     """Shared configuration of all events."""
 
@@ -93,6 +105,165 @@ class Gaussian(_Event, frozen=True, tag="gaussian"):
         _require(0 <= self.sensitivity < math.inf, f"a sensitivity must be finite, not {self.sensitivity}")
 
 
+class ExponentialChoice(_Event, frozen=True, tag="exponential-choice"):
+    """One of several options, chosen with ``Pr[r] ~ exp(score(r) / scale)``.
+
+    Attributes:
+        scale: in steps of the scores' lattice.
+        spread: how far one person moves the difference of two options' scores: ``max d - min d`` over the changes d,
+            an integer number of steps. It is twice the scores' sensitivity, or once if a person only ever raises them.
+
+    References: McSherry, Talwar, "Mechanism Design via Differential Privacy" (2007); Dong, Durfee, Rogers, "Optimal
+        Differential Privacy Composition for Exponential Mechanisms" (2020), for the spread.
+    """
+
+    scale: float
+    spread: int
+
+    def __post_init__(self) -> None:
+        _require_choice(self.scale, self.spread)
+
+
+class PermuteAndFlip(_Event, frozen=True, tag="permute-and-flip"):
+    """One of several options: in random order, the first that passes a coin of ``exp((score - best) / scale)``.
+
+    Attributes: as those of ``ExponentialChoice``.
+
+    References: McKenna, Sheldon, "Permute-and-Flip: A New Mechanism for Differentially Private Selection" (2020).
+    """
+
+    scale: float
+    spread: int
+
+    def __post_init__(self) -> None:
+        _require_choice(self.scale, self.spread)
+
+
+class NoisyMax(_Event, frozen=True, tag="noisy-max"):
+    """The option whose score with discrete Laplace noise is the largest; the first of equal ones. No score is shown.
+
+    Attributes: as those of ``ExponentialChoice``; ``scale`` is the noise's.
+
+    References: Dwork, Roth, "The Algorithmic Foundations of Differential Privacy" (2014), section 3.3.
+    """
+
+    scale: float
+    spread: int
+
+    def __post_init__(self) -> None:
+        _require_choice(self.scale, self.spread)
+
+
+class AboveThreshold(_Event, frozen=True, tag="above-threshold"):
+    """Which of a stream of answers lie above their thresholds, until ``positives`` did: the sparse vector technique.
+
+    One discrete Laplace integer is added to all thresholds, a fresh one to each answer. Answers may be chosen after
+    earlier results. Nothing is shown but above or below.
+
+    Attributes:
+        threshold_scale: the thresholds' noise, in steps of the answers' lattice.
+        answer_scale: the answers' noise.
+        sensitivity: how far one person moves an answer, in steps.
+        spread: how far one person moves the differences of answers: twice the sensitivity, or once if a person moves
+            all answers the same way.
+        positives: how many answers above their thresholds end the stream.
+
+    References: Lyu, Su, Li, "Understanding the Sparse Vector Technique for Differential Privacy" (2017), algorithm 7,
+        without its third part.
+    """
+
+    threshold_scale: float
+    answer_scale: float
+    sensitivity: int
+    spread: int
+    positives: int
+
+    def __post_init__(self) -> None:
+        _require_choice(self.threshold_scale, self.sensitivity)
+        _require_choice(self.answer_scale, self.spread)
+        _require(self.spread >= self.sensitivity, f"the spread {self.spread} is below the sensitivity")
+        _require(1 <= self.positives < 2**31, f"a stream ends after at least one positive, not {self.positives}")
+
+
+class RandomisedResponse(_Event, frozen=True, tag="randomised-response"):
+    """One person's answer out of a public list: the truth is ``exp(epsilon)`` as likely as each other answer.
+
+    Whoever is absent, or has no answer, counts as the first of the list.
+
+    Attributes:
+        epsilon: nats, positive.
+        options: length of the list.
+
+    References: Warner, "Randomized Response" (1965); Kairouz, Oh, Viswanath, "Extremal Mechanisms for Local
+        Differential Privacy" (2016).
+    """
+
+    epsilon: float
+    options: int
+
+    def __post_init__(self) -> None:
+        _require(0 < self.epsilon < math.inf, f"epsilon must be positive and finite, not {self.epsilon}")
+        _require(2 <= self.options < 2**31, f"an answer is one of two or more, not of {self.options}")
+
+
+class PartitionSelection(_Event, frozen=True, tag="partition-selection"):
+    """Which of the keys that occur are shown, each by a coin that depends on how many people have it.
+
+    Attributes:
+        epsilon: nats, positive, for each key.
+        delta: for each key, in (0, 1): the probability that one person's own key is shown.
+        keys: how many keys one person has at most.
+
+    References: Desfontaines, Voss, Gipson, Mandayam, "Differentially Private Partition Selection" (2022), section 3.
+    """
+
+    epsilon: float
+    delta: float
+    keys: int
+
+    def __post_init__(self) -> None:
+        _require(0 < self.epsilon < math.inf, f"epsilon must be positive and finite, not {self.epsilon}")
+        _require(0 < self.delta < 1, f"delta lies in (0, 1), not {self.delta}")
+        _require(1 <= self.keys < 2**31, f"a person has at least one key, not {self.keys}")
+
+
+class ThresholdedGaussian(_Event, frozen=True, tag="thresholded-gaussian"):
+    """Counts of the keys that occur, with discrete Gaussian noise, of which those from a threshold on are shown.
+
+    Attributes:
+        sigma: the noise's parameter, in steps of the counts' lattice.
+        threshold: the smallest noisy count that is shown.
+        each: how far one person moves the count of one key, in steps.
+        keys: how many keys one person has at most.
+
+    References: Wilson et al., "Differentially Private SQL with Bounded User Contribution" (2020);
+        Desfontaines et al. (2022).
+    """
+
+    sigma: float
+    threshold: int
+    each: int
+    keys: int
+
+    def __post_init__(self) -> None:
+        _require_thresholded(self.sigma, self.threshold, self.each, self.keys)
+
+
+class ThresholdedLaplace(_Event, frozen=True, tag="thresholded-laplace"):
+    """As ``ThresholdedGaussian``, with discrete Laplace noise.
+
+    References: Korolova, Kenthapadi, Mishra, Ntoulas, "Releasing Search Queries and Clicks Privately" (2009).
+    """
+
+    scale: float
+    threshold: int
+    each: int
+    keys: int
+
+    def __post_init__(self) -> None:
+        _require_thresholded(self.scale, self.threshold, self.each, self.keys)
+
+
 class Sampled(_Event, frozen=True, tag="sampled"):
     """The event on a random part of the people: each takes part independently with probability ``rate``.
 
@@ -122,4 +293,20 @@ class Composed(_Event, frozen=True, tag="composed"):
     events: tuple[PrivacyEvent, ...]
 
 
-PrivacyEvent = DiscreteGaussian | DiscreteLaplace | SumOfDiscreteGaussians | Gaussian | Sampled | Repeated | Composed
+PrivacyEvent = (
+    DiscreteGaussian
+    | DiscreteLaplace
+    | SumOfDiscreteGaussians
+    | Gaussian
+    | ExponentialChoice
+    | PermuteAndFlip
+    | NoisyMax
+    | AboveThreshold
+    | RandomisedResponse
+    | PartitionSelection
+    | ThresholdedGaussian
+    | ThresholdedLaplace
+    | Sampled
+    | Repeated
+    | Composed
+)

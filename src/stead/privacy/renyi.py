@@ -13,7 +13,8 @@ tau         twice the largest log-ratio, on one coordinate, of a sum of discrete
 
 Bounds are evaluated in log space and rounded up by one part in 2^30, far above the error of the arithmetic. They grow
 with the rate, the sensitivity, the number of steps and the order, and shrink with the noise.
-Derivations: ``docs/theory/sampled-sum-of-discrete-gaussians.md``.
+Derivations: ``docs/theory/sampled-sum-of-discrete-gaussians.md``; for choices ``docs/theory/choosing.md`` and
+``docs/theory/sparse-vector.md``, for keys ``docs/theory/keys.md``, for reports ``docs/theory/randomised-response.md``.
 
 References: Mironov, "Rényi Differential Privacy" (2017); Canonne, Kamath, Steinke (2020); Mironov, Talwar, Zhang,
     "Rényi Differential Privacy of the Sampled Gaussian Mechanism" (2019); Kairouz, Liu, Steinke (2021).
@@ -28,16 +29,26 @@ from typing import TYPE_CHECKING, assert_never
 import numpy as np
 
 from stead.errors import UnsupportedOperation, UsageError
+from stead.privacy.curves import bounded_range, pure, randomised_response
 from stead.privacy.events import (
+    AboveThreshold,
     Composed,
     DiscreteGaussian,
     DiscreteLaplace,
+    ExponentialChoice,
     Gaussian,
+    NoisyMax,
+    PartitionSelection,
+    PermuteAndFlip,
     PrivacyEvent,
+    RandomisedResponse,
     Repeated,
     Sampled,
     SumOfDiscreteGaussians,
+    ThresholdedGaussian,
+    ThresholdedLaplace,
 )
+from stead.privacy.slack import slack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +68,21 @@ def renyi(event: PrivacyEvent, order: float) -> float:
 
     Returns:
         Nats, for adding and for removing a person alike; ``inf`` when the event gives no such bound.
+
+    Raises:
+        UsageError: the order is not in (1, 65536].
+        UnsupportedOperation: sampling around an event that is not one noisy vector.
+    """
+    divergence = beside_slack(event, order)
+    return divergence if slack(event) == 0 else math.inf
+
+
+def beside_slack(event: PrivacyEvent, order: float) -> float:
+    """The Rényi divergence of what an event shows unless its slack strikes; ``renyi`` for events without slack.
+
+    Args:
+        event: what was done.
+        order: above 1.
 
     Raises:
         UsageError: the order is not in (1, 65536].
@@ -97,6 +123,10 @@ def _divergence(event: PrivacyEvent, order: float) -> float:
             return order * (sensitivity / sigma) ** 2 / 2
         case DiscreteLaplace():
             return _discrete_laplace(event, order)
+        case ExponentialChoice() | PermuteAndFlip() | NoisyMax() | AboveThreshold() | RandomisedResponse():
+            return _choice(event, order)
+        case PartitionSelection() | ThresholdedGaussian() | ThresholdedLaplace():
+            return _keys(event, order)
         case SumOfDiscreteGaussians():
             return _sum_of_discrete_gaussians(event, order)
         case Sampled():
@@ -107,6 +137,33 @@ def _divergence(event: PrivacyEvent, order: float) -> float:
             return math.fsum(_divergence(inner, order) for inner in events)
         case _ as never:  # pragma: no cover
             assert_never(never)
+
+
+def _choice(
+    event: ExponentialChoice | PermuteAndFlip | NoisyMax | AboveThreshold | RandomisedResponse, order: float
+) -> float:
+    match event:
+        case ExponentialChoice(scale, spread):
+            return bounded_range(spread / scale, order)
+        case PermuteAndFlip(scale, spread) | NoisyMax(scale, spread):
+            # Neither has a range of length spread / scale: each is charged as any pure mechanism is.
+            return pure(spread / scale, order)
+        case AboveThreshold(threshold_scale, answer_scale, sensitivity, spread, positives):
+            # Lyu, Su, Li 2017: the thresholds' noise counts once, the answers' once for each positive.
+            return pure(sensitivity / threshold_scale + positives * (spread / answer_scale), order)
+        case RandomisedResponse(epsilon, options):
+            return randomised_response(epsilon, options, order)
+
+
+def _keys(event: PartitionSelection | ThresholdedGaussian | ThresholdedLaplace, order: float) -> float:
+    """What the keys that others have too show; each of a person's keys has its own noise."""
+    match event:
+        case PartitionSelection(epsilon, _, keys):
+            return keys * pure(epsilon, order)
+        case ThresholdedGaussian(sigma, _, each, keys):
+            return order * keys * (each / sigma) ** 2 / 2
+        case ThresholdedLaplace(scale, _, each, keys):
+            return keys * _discrete_laplace(DiscreteLaplace(scale, each), order)
 
 
 def _discrete_laplace(event: DiscreteLaplace, order: float) -> float:
