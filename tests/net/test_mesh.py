@@ -4,6 +4,7 @@ import contextlib
 import socket
 import struct
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -249,6 +250,35 @@ def test_large_messages_cross():
     assert bytes(found["b"][:1]) == b"!"
     assert np.array_equal(np.frombuffer(found["b"][1:], np.uint64), one)
     assert a.traffic.sent_bytes["b"] == b.traffic.received_bytes["a"] == one.nbytes + 1
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_peer_that_has_done_its_part_may_be_gone_while_others_go_on(late):
+    """Party a waits for c for several beats; b has said goodbye before that, or says it while a waits, and closes."""
+    channel, ends = mesh_of_one(peers=("b", "c"), timeout_s=0.8)
+    (gone, sealer), (other, their_sealer) = ends["b"], ends["c"]
+
+    def leave():
+        gone.sendall(bytes(word(sealer, Kind.BYE, None)))
+        gone.close()
+
+    def work():
+        for beat in range(8):
+            if late and beat == 3:
+                leave()
+            time.sleep(0.2)
+            other.sendall(bytes(word(their_sealer, Kind.WAITING, None)))
+            if beat == 5:
+                other.sendall(data(their_sealer, b"now"))
+
+    if not late:
+        leave()
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert bytes(channel.exchange({}, {"c": 3})["c"]) == b"now"
+    thread.join()
+    with pytest.raises(PartyUnreachable, match="b has ended its part"):
+        channel.exchange({"b": [b"x"]}, {})
 
 
 def test_closing_delivers_what_was_sent_before():

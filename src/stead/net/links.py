@@ -116,6 +116,11 @@ class Link:
         return self._message is not None
 
     @property
+    def owing(self) -> bool:
+        """Whether a message is to come, or has not been sent in full; words do not count."""
+        return self.receiving or bool(self._unsent and not self._telling)
+
+    @property
     def readable(self) -> bool:
         """Whether ``pull`` may be called: not while the peer is ahead of us with a message of a later round."""
         if self.finished:
@@ -153,8 +158,8 @@ class Link:
             self.broken = True
 
     def tell(self, kind: Kind, notice: Abort | None = None) -> None:
-        """Send a word now, if no frame is on its way, as far as the system takes it without waiting."""
-        if not self._unsent and not self.broken and not self._parted:
+        """Send a word now, if the peer is there and no frame is on its way, as far as it goes without waiting."""
+        if not (self._unsent or self.broken or self.finished or self._parted):
             self._parted = kind in {Kind.ABORT, Kind.BYE}
             self._unsent, self._telling = word(self._writer, kind, notice), True
             self.push()

@@ -168,6 +168,8 @@ class MeshChannel:
         for name, size_bytes in expect.items():
             links[name].expect(size_bytes)
         for name, buffers in messages.items():
+            if links[name].finished:
+                raise _parted(name)
             links[name].send(buffers)
             links[name].push()
         size_bytes = sum(expect.values()) + sum(len(buffer) for buffers in messages.values() for buffer in buffers)
@@ -191,11 +193,13 @@ class MeshChannel:
         found = []
         for link in self._links.values():
             if link.broken:
-                link.pull()
+                link.pull()  # what the peer has said last, perhaps goodbye
+            if link.finished:
+                if link.owing:
+                    raise _parted(link.peer)
+            elif link.broken:
                 raise PartyUnreachable(f"the connection to {link.peer} broke.")
-            if link.sending or link.receiving:
-                if link.finished:
-                    raise PartyUnreachable(f"{link.peer} has ended its part of the computation.")
+            elif link.sending or link.receiving:
                 found.append(link)
         return found
 
@@ -232,6 +236,10 @@ class MeshChannel:
 
     def __repr__(self) -> str:
         return f"MeshChannel({self._name!r}, peers {', '.join(self._links)})"
+
+
+def _parted(peer: str) -> PartyUnreachable:
+    return PartyUnreachable(f"{peer} has ended its part of the computation.")
 
 
 def listen(party: Party) -> socket.socket:
