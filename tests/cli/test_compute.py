@@ -68,6 +68,8 @@ def test_a_preview_spends_nothing(network, capsys):
         (["mean", *OWNERS, *WITH, "--why", "x", "--disclose", "--within", "0.1"], 2),
         (["mean", *OWNERS, *WITH[:4], "--why", "x"], 2),  # of which column?
         (["mean", OWNERS[0], *WITH, "--why", "x"], 1),  # too few parties
+        (["mean", *OWNERS, OWNERS[0], *WITH, "--why", "x"], 2),  # too many
+        (["mean", OWNERS[0], OWNERS[0], *WITH, "--why", "x"], 1),  # one of them twice
         (["median", *OWNERS, *WITH, "--why", "x"], 2),
     ],
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from stead.cli.style import emit_json, json_option, say
-from stead.errors import UsageError
+from stead.errors import TooFewParties, UsageError
 
 if TYPE_CHECKING:
     from stead.client.answer import Answer
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from stead.client.preview import Preview
 
 WAIT_S: Final = 3600.0
+PARTIES: Final = 3
 
 
 @click.command(
@@ -86,14 +87,18 @@ def _computation(
     from stead.client.computing import computation
 
     helper, project = who
+    if what != "count" and not column:
+        raise UsageError(f"the {what} of which column?", hint="--column age")
+    parties = [*owners, helper] if helper else list(owners)
+    if len(parties) != PARTIES or len(set(parties)) != PARTIES or len(owners) < PARTIES - 1:
+        few = len(set(parties)) < PARTIES
+        raise (TooFewParties if few else UsageError)(
+            f"owners: {len(owners)}, helpers: {1 if helper else 0}; three different steads take part.",
+            hint="three owners, or two owners and `--helper https://east.example`",
+        )
     datasets = [stead.connect(url, project=project)[dataset] for url in owners]
     rows = datasets[0]
-    if what == "count" and not column:
-        question = rows.count()
-    elif not column:
-        raise UsageError(f"the {what} of which column?", hint="--column age")
-    else:
-        question = getattr(rows[column], what)()
+    question = getattr(rows[column], what)() if column else rows.count()
     third = stead.connect(helper, project=project) if helper else None
     return computation(question, datasets, helper=third, disclose=disclose)
 
