@@ -20,6 +20,7 @@ from typing import Final, Literal, TypeAlias, get_args
 from stead.core.channel import PartyChannel
 from stead.core.entropy import Entropy, SystemEntropy
 from stead.errors import SteadError, UsageError
+from stead.mpc.kernels.memory import keep_freed_memory
 from stead.mpc.party import Party, agree
 from stead.mpc.protocol import Protocol
 from stead.mpc.protocols.masked.material import DEALER, Preprocessing
@@ -79,6 +80,8 @@ def party(
     Cost: the handshakes of ``connect_mesh``; then one round in ``replicated``, 48 bytes to each from place 0 in
     ``masked``; at the end one round without bytes.
 
+    From then on the process keeps the memory that it frees (``mpc.kernels.memory``).
+
     Security: the protocol's (``Masked``, ``Replicated``) over the channels of ``connect_mesh``. An error inside the
     block ends the computation for all; the others are told its kind and, of stead's own errors, its text.
     """
@@ -89,6 +92,7 @@ def party(
     own = StaticKey.load(key or f"{me}.key") if key is None or isinstance(key, (str, Path)) else key
     entropy = how.entropy or SystemEntropy()
     present = Parties(everybody.members[1:]) if stored is not None else everybody
+    keep_freed_memory()
     doing = f"{protocol} {'prepared' if stored is not None else 'along'} {how.computation}".encode()
     channel: PartyChannel = connect_mesh(present, me, own, entropy=entropy, timeout_s=how.timeout_s, session=doing)
     try:
