@@ -129,7 +129,7 @@ class Link:
 
     def send(self, buffers: Sequence[memoryview]) -> None:
         """Begin to send a message; the one before has been sent in full."""
-        self._frames = self._cut(buffers, sum(map(len, buffers)))
+        self._frames = _cut(self._writer, buffers)
         self._advance()
 
     def expect(self, size_bytes: int) -> None:
@@ -211,13 +211,6 @@ class Link:
         self._telling = False
         self._unsent = next(self._frames, memoryview(b""))
 
-    def _cut(self, buffers: Sequence[memoryview], message_bytes: int) -> Iterator[memoryview]:
-        """The frames of a message; each is sealed when the one before has been handed to the system."""
-        if not message_bytes:
-            yield self._writer.pack(Kind.DATA, b"", 0)
-        for payload in payloads(buffers):
-            yield self._writer.pack(Kind.DATA, payload, message_bytes)
-
     def _wanted(self) -> int:
         """How many bytes to have: up to the end of this frame as far as it can be known, never beyond it for long."""
         if self._header is not None:
@@ -277,6 +270,15 @@ class Link:
             self.finished = True
         elif kind == Kind.READY:
             raise BadMessage(f"{self.peer} repeats the end of the handshake.")
+
+
+def _cut(writer: Writer, buffers: Sequence[memoryview]) -> Iterator[memoryview]:
+    """The frames of a message; each is sealed when the one before has been handed to the system."""
+    message_bytes = sum(map(len, buffers))
+    if not message_bytes:
+        yield writer.pack(Kind.DATA, b"", 0)
+    for payload in payloads(buffers):
+        yield writer.pack(Kind.DATA, payload, message_bytes)
 
 
 def word(writer: Writer, kind: Kind, notice: Abort | None) -> memoryview:

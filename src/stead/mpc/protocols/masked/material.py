@@ -183,9 +183,9 @@ class Preprocessing:
 
     Security:
         Holds the party's masks: whoever reads both parties' material, or one party's and its view of a run, learns
-        everything. Mode 0600. It is for the very lines that it was prepared with: verbs, shapes and windows are checked,
-        the rows and multiples that are taken between verbs are not, and others than were prepared give results that are
-        wrong and may tell more of the inputs than the right ones.
+        everything. Mode 0600. It is for the very lines that it was prepared with: verbs, shapes and windows are
+        checked, the rows and multiples that are taken between verbs are not, and others than were prepared give results
+        that are wrong and may tell more of the inputs than the right ones.
     """
 
     def __init__(self, header: Header, body: list[RingArray], path: Path | None = None) -> None:
