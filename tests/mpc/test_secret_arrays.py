@@ -126,6 +126,32 @@ def test_whole_numbers_stay_whole(clear):
         np.testing.assert_array_equal(found.reveal(), wanted)
 
 
+@pytest.mark.parametrize("use", [lambda a: a + 1, lambda a: a > 0, lambda a: a / np.ones(4), lambda a: a.sum(axis=0)])
+def test_nothing_stays_nothing(clear, use):
+    wanted = use(np.ones((0, 4)))
+    found = use(clear.share(np.ones((0, 4))))
+    assert found.shape == wanted.shape == found.reveal().shape
+
+
+ALSO = {
+    "percentile": lambda a: np.percentile(a, [10, 90], axis=1), "ptp": lambda a: np.ptp(a, axis=0),
+    "count_nonzero": lambda a: np.count_nonzero(a > 0, axis=0), "trace": lambda a: np.trace(a, 1),
+    "diagonal": lambda a: np.diagonal(a, -1), "std": lambda a: a.std(axis=1, ddof=1, keepdims=True),
+    "take": lambda a: a.take([0, 2], axis=1), "repeat": lambda a: a.repeat(2, axis=1), "flatten": lambda a: a.flatten(),
+    "one list": lambda a: np.concatenate([a, a[0]], axis=None), "last axis": lambda a: np.stack([a, a], axis=-1),
+    "argsort": lambda a: a.argsort(axis=1), "copy": lambda a: a.copy(), "like": lambda a: a + np.full_like(a, 2),
+    "swapaxes": lambda a: a.swapaxes(0, 1), "sort": lambda a: np.sort(a, axis=None, kind="stable"),
+    "ratios": lambda a: (a + 9) / (a[0] + 9), "ratios of a row": lambda a: (a[0] + 9) / (a + 9),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["clear", "masked"])
+@pytest.mark.parametrize("name", ALSO)
+def test_more_functions(request, kind, name):
+    a = np.random.default_rng(6).normal(size=(3, 4))
+    near(ALSO[name](request.getfixturevalue(kind).share(a)).reveal(), np.asarray(ALSO[name](a)))
+
+
 def test_a_secret_index_takes_rows(clear):
     table = np.arange(12.0).reshape(4, 3)
     near(clear.share(table)[clear.share(np.array([2, 0, 3]))].reveal(), table[[2, 0, 3]])

@@ -390,8 +390,10 @@ def _all(a: Operand, axis: Any = None, *, keepdims: bool = False) -> Any:
     return less(_count(a, axis) - 1, _sum(_truth(a), axis, keepdims=keepdims))
 
 
-def _joined(arrays: Iterable[Operand], axis: int = 0) -> Any:
+def _joined(arrays: Iterable[Operand], axis: int | None = 0) -> Any:
     parts = list(arrays)
+    if axis is None:
+        parts, axis = [np.reshape(part, -1) for part in parts], 0
     if any(not np.ndim(part) for part in parts):
         raise UsageError("numbers without axes are not joined along one.", hint="numpy.stack puts them side by side")
     kinds = {_kind(part) for part in parts}

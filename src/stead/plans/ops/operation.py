@@ -223,5 +223,5 @@ def broadcast(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...
     for a, b in zip(left, right, strict=True):
         if a != b and 1 not in (a, b):
             refuse(f"shapes {list(first)} and {list(second)} do not broadcast")
-        shape.append(max(a, b))
+        shape.append(b if a == 1 else a)
     return tuple(shape)
