@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,7 +32,7 @@ import numpy as np
 from stead.errors import UsageError
 from stead.privacy.events import ExponentialChoice, NoisyMax, PermuteAndFlip
 from stead.privacy.lazy import below_each, exponential_of, uniform_below, weighted_choice, words_of
-from stead.privacy.samplers import discrete_laplace
+from stead.privacy.samplers import Sampler
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,7 +96,7 @@ class PermuteAndFlipMechanism:
         return _one_of(np.flatnonzero(passed), entropy)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NoisyMaxMechanism:
     """Takes the option whose score with discrete Laplace noise is the largest; the first of equal ones.
 
@@ -116,10 +117,14 @@ class NoisyMaxMechanism:
             UsageError: no scores, or not a list of 64-bit integers, or the scale is outside the samplers' range.
         """
         gaps = _gaps(scores)
-        noise = discrete_laplace(len(gaps), self.scale, entropy)
+        noise = self._noise.draw(len(gaps), entropy)
         # Far behind the best one nothing wins: noise stays below 2^47 but for a chance below 2^-1000, and a sum that
         # wrapped would be another law than the event's.
         return int(np.argmax(noise - np.minimum(gaps, np.uint64(2**62)).astype(np.int64)))
+
+    @cached_property
+    def _noise(self) -> Sampler:
+        return Sampler.laplace(self.scale)  # its table takes longer to make than a choice
 
 
 def _gaps(scores: NDArray[np.int64]) -> NDArray[np.uint64]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from stead.errors import UsageError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from stead.core.entropy import Entropy
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SparseVectorMechanism:
     """Says of each answer of a stream whether it lies above its threshold, until enough did.
 
@@ -66,21 +67,32 @@ class SparseVectorMechanism:
 
     def start(self, entropy: Entropy) -> Stream:
         """A new stream, with fresh noise for its thresholds."""
-        return Stream(self, entropy)
+        shift = int(self._noise_of_thresholds.draw(1, entropy)[0])
+        return Stream(shift, self._noise_of_answers, self.positives, entropy)
+
+    @cached_property
+    def _noise_of_thresholds(self) -> Sampler:
+        return Sampler.laplace(self.threshold_scale)
+
+    @cached_property
+    def _noise_of_answers(self) -> Sampler:
+        return Sampler.laplace(self.answer_scale)
 
 
 class Stream:
     """One run of the sparse vector technique. It holds a secret: the thresholds' noise.
 
     Args:
-        mechanism: the scales and the number of positives.
-        entropy: gives all noise.
+        shift: the thresholds' noise.
+        answers: the answers' noise.
+        positives: how many may be found.
+        entropy: gives the answers' noise.
     """
 
-    def __init__(self, mechanism: SparseVectorMechanism, entropy: Entropy) -> None:
-        self._shift = int(Sampler.laplace(mechanism.threshold_scale).draw(1, entropy)[0])
-        self._answers = Sampler.laplace(mechanism.answer_scale)
-        self._left = mechanism.positives
+    def __init__(self, shift: int, answers: Sampler, positives: int, entropy: Entropy) -> None:
+        self._shift = shift
+        self._answers = answers
+        self._left = positives
         self._entropy = entropy
         self._lock = threading.Lock()  # two askers at once must not both be given the last positive
 
