@@ -196,7 +196,7 @@ def test_one_party_enters_several_arrays():
     def lines(p):
         here = PartySession(p)
         if p.party.place == 2:
-            secrets = here.share_all(ARRAYS, owner="p2")
+            secrets = here.share_all(ARRAYS, owner="p2", dtypes=[array.dtype for array in ARRAYS])
         else:
             shapes, dtypes = [array.shape for array in ARRAYS], [array.dtype for array in ARRAYS]
             secrets = here.share_all(owner="p2", shapes=shapes, dtypes=dtypes)
@@ -236,3 +236,29 @@ def test_quotients_broadcast(one, two):
         return opened(p, divide(p, x, y), "float64", None)
 
     near(together("masked", lines)[1], a / b)
+
+
+@pytest.mark.parametrize(
+    ("stated", "text"),
+    [
+        ({"values": [1, 2]}, "all parties must say as what they enter"),
+        ({"values": [True]}, "dtype=bool"),
+        ({"values": [1.5], "dtype": int}, "dtype= says int64"),
+        ({"values": [1.5, 2.0], "shape": (3,)}, "have shape"),
+        ({"values": [1.5], "shape": 1}, "a tuple of whole numbers"),
+        ({"values": [1.5], "dtype": "abc"}, "no dtype"),
+    ],
+)
+def test_an_owner_states_what_the_others_must_know(stated, text):
+    """An owner's whole numbers would be read as units of 2^-16 by parties that expect real ones."""
+
+    def lines(p):
+        here = PartySession(p)
+        with pytest.raises(UsageError, match=text):
+            here.share(**stated, owner="clear")
+        return here.share([3], owner="clear", dtype=float).reveal(), here.share(
+            [True], owner="clear", dtype=int
+        ).reveal()
+
+    ((real, whole),) = together("cleartext", lines)
+    assert (real[0], real.dtype.kind, whole[0], whole.dtype.kind) == (3.0, "f", 1, "i")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TypeAlias, cast
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +16,13 @@ from stead.mpc.dispatch import Kind
 from stead.mpc.engine import Way
 from stead.mpc.fixed import FRACTION, Secret, decode, encode
 from stead.mpc.graph import graph_of
-from stead.mpc.operands import plain, shareable
+from stead.mpc.operands import dtype_of, plain, shareable
 from stead.mpc.protocol import Protocol
 from stead.mpc.shares import Bits, RingArray
 from stead.mpc.values import Array, Value, is_secret, numbers
 from stead.plans.program import Program
+
+_WIDTH: Final[Mapping[Kind, int]] = {"bool": 0, "int64": 1, "float64": 2}
 
 Outline: TypeAlias = tuple[tuple[int, ...], Kind]
 """Shape and kind of an array."""
@@ -33,6 +36,33 @@ def kind_of(values: npt.ArrayLike) -> Kind:
     """
     kinds: dict[str, Kind] = {"f": "float64", "i": "int64", "u": "int64", "b": "bool"}
     return kinds[shareable(values).dtype.kind]
+
+
+def outline(values: npt.ArrayLike | None, shape: Sequence[int] | None, dtype: npt.DTypeLike | None = None) -> Outline:
+    """Shape and kind of an input, as one party states them: all must state the same, or what is opened is wrong.
+
+    Raises:
+        UsageError: values are of another shape or kind than is stated, or are no real numbers and no ``dtype`` is.
+    """
+    try:
+        size = None if shape is None else tuple(map(operator.index, shape))
+    except TypeError:
+        raise UsageError(f"shape= is a tuple of whole numbers; got {shape!r}.", hint="shape=(3,)") from None
+    wanted = kind_of(np.zeros((), dtype=dtype_of(np.float64 if dtype is None else dtype)))
+    if values is None:
+        return size or (), wanted
+    given = shareable(values)
+    kind = kind_of(given)
+    if size is not None and given.shape != size:
+        raise UsageError(f"the values have shape {list(given.shape)}, and shape= says {list(size)}.")
+    if dtype is None and kind != "float64":
+        raise UsageError(
+            f"the values are of dtype {given.dtype}: all parties must say as what they enter.",
+            hint=f"dtype=float, or dtype={'int' if kind == 'int64' else 'bool'}, in the same line at each",
+        )
+    if _WIDTH[kind] > _WIDTH[wanted]:
+        raise UsageError(f"the values are of dtype {given.dtype}, and dtype= says {wanted}.", hint="values.astype(...)")
+    return given.shape, wanted
 
 
 def entered(values: npt.ArrayLike, kind: Kind) -> RingArray:

@@ -36,13 +36,14 @@ from stead.mpc.inputs import (
     kind_of,
     kind_of_value,
     opened,
+    outline,
     output_types,
     place_of,
     value_of,
 )
 from stead.mpc.local import NAMES
 from stead.mpc.local import Kind as Protocols
-from stead.mpc.operands import dtype_of, shareable
+from stead.mpc.operands import shareable
 from stead.mpc.party import Party, agree
 from stead.mpc.profile import Profile, StepRecord, Timer
 from stead.mpc.protocol import Protocol
@@ -81,7 +82,7 @@ class PartySession:
         *,
         owner: str,
         shape: tuple[int, ...] | None = None,
-        dtype: npt.DTypeLike = np.float64,
+        dtype: npt.DTypeLike | None = None,
     ) -> SecretArray:
         """Enter the owner's array.
 
@@ -89,10 +90,11 @@ class PartySession:
             values: at the owner.
             owner: the name of the party whose it is.
             shape: at the others, where there are no values.
-            dtype: likewise.
+            dtype: the same at all parties; real numbers (float64) where left out.
 
         Raises:
-            UsageError: the owner is none of the parties, has no values, or another has no shape.
+            UsageError: the owner is none of the parties, has no values or others than shape and dtype say; another has
+                no shape.
         """
         place = place_of(self.parties, owner)
         mine = place == self._place
@@ -101,8 +103,7 @@ class PartySession:
                 f"{owner!r} gives values=, the other parties give shape=; this is {self.parties[self._place]!r}.",
                 hint=f'at {owner}: share(values, owner="{owner}"); elsewhere: share(owner="{owner}", shape=(4,))',
             )
-        kind = kind_of(values) if values is not None else kind_of(np.zeros((), dtype=dtype_of(dtype)))
-        size = tuple(shape) if shape is not None else np.asarray(values).shape
+        size, kind = outline(values, shape, dtype)
         ring = entered(values, kind) if mine and values is not None else None
         return self._kept("share", lambda p: enter(p, ring, size, kind, place), size, kind)
 
@@ -120,7 +121,7 @@ class PartySession:
             arrays: at the owner.
             owner: the name of the party whose they are.
             shapes: at the others, one for each array.
-            dtypes: likewise; float64 where left out.
+            dtypes: the same at all parties; real numbers (float64) where left out.
 
         Raises:
             UsageError: as ``share``; or there is no array.
@@ -131,15 +132,13 @@ class PartySession:
             raise UsageError(
                 f"{owner!r} gives arrays=, the other parties give shapes=; this is {self.parties[self._place]!r}."
             )
-        like: list[Outline]
-        if arrays is not None:
-            like = [(np.shape(shareable(array)), kind_of(array)) for array in arrays]
-        else:
-            sizes = list(shapes or ())
-            kinds = [kind_of(np.zeros((), dtype=dtype_of(one))) for one in (dtypes or [np.float64] * len(sizes))]
-            if len(kinds) != len(sizes):
-                raise UsageError(f"{len(sizes)} shapes and {len(kinds)} dtypes: one for each array.")
-            like = [(tuple(size), kind) for size, kind in zip(sizes, kinds, strict=True)]
+        count = len(arrays if arrays is not None else shapes or ())
+        stated = [list(given) if given is not None else [None] * count for given in (arrays, shapes, dtypes)]
+        if any(len(given) != count for given in stated):
+            raise UsageError(
+                f"{count} arrays, {len(stated[1])} shapes and {len(stated[2])} dtypes: one for each array."
+            )
+        like = [outline(*each) for each in zip(*stated, strict=True)]
         if not like:
             raise UsageError("share_all() needs an array.")
         rings = [entered(a, kind) for a, (_, kind) in zip(arrays, like, strict=True)] if mine and arrays else None
