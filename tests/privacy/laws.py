@@ -96,7 +96,7 @@ def hockey_stick(p, q, epsilon):
 
 
 def selection(people, epsilon, delta):
-    """Desfontaines, Voss, Gipson, Mandayam 2022, section 3, in closed form."""
+    """Desfontaines, Voss, Gipson, Mandayam 2022, in closed form."""
     e = math.exp(epsilon)
     n1 = 1 + math.floor(math.log((e + 2 * delta - 1) / (delta * (e + 1))) / epsilon)
     first = (math.exp(n1 * epsilon) - 1) / (e - 1) * delta

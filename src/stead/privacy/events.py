@@ -214,7 +214,7 @@ class PartitionSelection(_Event, frozen=True, tag="partition-selection"):
         delta: for each key, in (0, 1): the probability that one person's own key is shown.
         keys: how many keys one person has at most.
 
-    References: Desfontaines, Voss, Gipson, Mandayam, "Differentially Private Partition Selection" (2022), section 3.
+    References: Desfontaines, Voss, Gipson, Mandayam, "Differentially Private Partition Selection" (2022).
     """
 
     epsilon: float

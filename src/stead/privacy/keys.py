@@ -14,7 +14,7 @@ pi(n)       the probability that a key of n people is shown
 E           e^epsilon
 =========== ==============================================================================
 
-References: Desfontaines, Voss, Gipson, Mandayam, "Differentially Private Partition Selection" (2022), section 3;
+References: Desfontaines, Voss, Gipson, Mandayam, "Differentially Private Partition Selection" (2022);
     Wilson et al., "Differentially Private SQL with Bounded User Contribution" (2020).
     ``docs/theory/keys.md``.
 """
