@@ -30,7 +30,7 @@ def command() -> None:
 @command.command(
     epilog="""\b
 Examples:
-  stead mpc keys north >> parties.toml
+  stead mpc keys north --address north.example:7301 >> parties.toml
   stead mpc keys north --address north.example:7301 --node /srv/stead
 """
 )
@@ -43,9 +43,10 @@ Examples:
     help="Have the key signed by the identity of the node in this directory.",
 )
 def keys(name: str, address: str, out: Path | None, node: Path | None) -> None:
-    """Make a party's key, readable by you alone, and print the party's lines for parties.toml.
+    """Make a party's key and its lines for parties.toml.
 
-    The lines hold no secret: give them to the other parties, and compare the key with them by another way.
+    The file is readable by you alone. The lines hold no secret: give them to the other parties, and compare the key
+    with them by another way. With `--address` they say where the others reach this party; else replace HOST in them.
     """
     from stead.core.entropy import SystemEntropy
     from stead.net.noise import StaticKey
