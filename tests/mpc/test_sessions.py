@@ -262,3 +262,30 @@ def test_an_owner_states_what_the_others_must_know(stated, text):
 
     ((real, whole),) = together("cleartext", lines)
     assert (real[0], real.dtype.kind, whole[0], whole.dtype.kind) == (3.0, "f", 1, "i")
+
+
+@pytest.mark.parametrize(
+    "uneven",
+    [
+        lambda v, first: v if first else None,
+        lambda v, first: [v] if first else [v, v],
+        lambda v, first: {"a": v} if first else {},
+        lambda v, first: v[:1] if first else v,
+        lambda v, first: (v,) if first else [v],
+    ],
+)
+def test_a_function_gives_the_same_at_all_parties(uneven):
+    with session("replicated") as where:
+        x = where.share([1.0, 2.0])
+        with pytest.raises(UsageError, match="some parties"):
+            where.call(lambda v: uneven(v, v.session.protocol.party.place == 0), x)
+        near(x.reveal(), [1.0, 2.0])
+
+
+def test_what_one_party_opens_is_given_back():
+    def lists(value):
+        found = value.reveal(to="p1")
+        return None if found is None else found.tolist()
+
+    with session("masked") as where:
+        assert where.call(lists, where.share([1.0, 2.0])) == [1.0, 2.0]

@@ -496,15 +496,33 @@ def _at(whole: LocalSession, place: int, value: Any) -> Any:
 
 
 def _joined(whole: LocalSession, results: Sequence[Any]) -> Any:
-    """The parties' results as one: secret arrays of all, containers likewise, else the first that there is."""
+    """The parties' results as one: secret arrays of all, containers likewise, else the first that there is.
+
+    Raises:
+        UsageError: a secret array stands where other parties gave something else.
+    """
     first = results[0]
-    if isinstance(first, SecretArray):
+    if not any(map(_holds_secrets, results)):
+        return next((one for one in results if one is not None), None)
+    alike = all(type(one) is type(first) for one in results)
+    if alike and isinstance(first, SecretArray) and len({one.shape for one in results}) == 1:
         return SecretArray(whole, tuple(held(one) for one in results), first.shape, cast("Kind", first.dtype.name))
-    if type(first) in (list, tuple):
+    if alike and type(first) in (list, tuple) and len({len(one) for one in results}) == 1:
         return type(first)(_joined(whole, column) for column in zip(*results, strict=True))
-    if isinstance(first, dict):
+    if alike and isinstance(first, dict) and all(one.keys() == first.keys() for one in results):
         return {name: _joined(whole, [one[name] for one in results]) for name in first}
-    return next((one for one in results if one is not None), None)
+    raise UsageError(
+        "the function gave a SecretArray at some parties where others gave something else.",
+        hint="it must do the same at all parties; only what reveal() gives differs among them",
+    )
+
+
+def _holds_secrets(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_secrets, value.values()))
+    if type(value) in (list, tuple):
+        return any(map(_holds_secrets, value))
+    return isinstance(value, SecretArray)
 
 
 def _side(kind: Protocols, party: Party) -> Protocol:
