@@ -170,6 +170,9 @@ def test_what_is_wrong_is_told_before_anything_is_sent(folder):
             pass
 
     refused("cannot be read", "nowhere.toml", "north")
+    refused("got NoneType", None, "north")
+    refused("got NoneType and Terms", "parties.toml", None)
+    refused("got str and int", "parties.toml", "north", terms=5)
     refused("no party 'west'", "parties.toml", "west")
     refused("no protocol between parties", "parties.toml", "north", protocol="cleartext")
     refused("nowhere.key", "parties.toml", "north", key="nowhere.key")

@@ -86,6 +86,11 @@ def party(
     block ends the computation for all; the others are told its kind and, of stead's own errors, its text.
     """
     everybody, how = _parties(parties), terms or Terms()
+    if not isinstance(me, str) or not isinstance(how, Terms):
+        raise UsageError(
+            f"a party has a name and Terms; got {type(me).__name__} and {type(how).__name__}.",
+            hint='stead.party("parties.toml", "north", terms=Terms(timeout_s=60))',
+        )
     place = everybody.place(me)
     _check(everybody, place, protocol)
     stored = _stored(material, everybody, place, protocol)
@@ -148,6 +153,8 @@ def prepare(
 def _parties(given: Parties | Path | str) -> Parties:
     if isinstance(given, Parties):
         return given
+    if not isinstance(given, str | Path):
+        raise UsageError(f"the parties are a file or Parties; got {type(given).__name__}.", hint='"parties.toml"')
     try:
         return read_parties(Path(given).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
