@@ -8,7 +8,7 @@ from scipy import stats
 
 from stead.errors import UsageError
 from stead.privacy.accounts import DEFAULT_ORDERS, Target, allows, amounts
-from stead.privacy.calibrate import joint_half_width, joint_multiplier, sigma_for
+from stead.privacy.calibrate import joint_half_width, joint_multiplier, laplace_half_width, sigma_for
 from stead.privacy.events import Gaussian, Repeated, Sampled, SumOfDiscreteGaussians
 
 RUN = {"rate": 0.1, "steps": 200, "shares": 2, "dimension": 1000, "l2_steps": 2.0**14}
@@ -67,3 +67,25 @@ def test_half_widths_follow_their_sigmas():
 def test_error_bars_without_meaning_are_refused(cells, confidence):
     with pytest.raises(UsageError):
         joint_multiplier(cells, confidence)
+
+
+@pytest.mark.parametrize("scale", [0.2, 1.0, 7.3, 400.0])
+@pytest.mark.parametrize(("cells", "confidence"), [(1, 0.5), (1, 0.95), (30, 0.95), (1000, 0.99)])
+def test_the_laplace_s_bars_are_the_least_that_hold_together(scale, cells, confidence):
+    z = np.arange(-int(45 * scale) - 45, int(45 * scale) + 46)
+    weights = np.exp(-np.abs(z) / scale)
+    width = laplace_half_width(scale, cells, confidence)
+
+    def together(half):
+        return (weights[np.abs(z) <= half].sum() / weights.sum()) ** cells
+
+    assert together(width) >= confidence
+    assert width == 0 or together(width - 1) < confidence
+
+
+@pytest.mark.parametrize(
+    ("scale", "cells", "confidence"), [(1.0, 0, 0.9), (1.0, 1, 1.0), (0.0, 1, 0.9), (math.inf, 1, 0.9)]
+)
+def test_laplace_bars_without_meaning_are_refused(scale, cells, confidence):
+    with pytest.raises(UsageError):
+        laplace_half_width(scale, cells, confidence)

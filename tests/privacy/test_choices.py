@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stead.core.entropy import SeededEntropy
-from stead.errors import UsageError
+from stead.errors import UnsupportedOperation, UsageError
 from stead.privacy.choices import ExponentialMechanism, NoisyMaxMechanism, PermuteAndFlipMechanism
-from stead.privacy.events import ExponentialChoice, NoisyMax, PermuteAndFlip
+from stead.privacy.events import ExponentialChoice, NoisyMax, PermuteAndFlip, Sampled
 from stead.privacy.renyi import renyi
 
 MECHANISMS = pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_the_price_of_the_exponential_mechanism_is_reached(order):
 
 @pytest.mark.parametrize(("law", "kind"), [(laws.permute_and_flip, PermuteAndFlip), (laws.noisy_max, NoisyMax)])
 def test_the_others_are_not_charged_as_the_exponential_mechanism(law, kind):
-    """OpenDP 0.15 charged permute-and-flip as if it had bounded range (its issue 2911); its exact law costs more."""
+    """OpenDP before 0.16 charged permute-and-flip as if it had bounded range; its exact law costs more."""
     assert worst(law, 2.0, 1, 7) > 1.1 * renyi(ExponentialChoice(2.0, 1), 7)
     assert worst(law, 2.0, 1, 7) <= renyi(kind(2.0, 1), 7)
 
@@ -103,6 +103,13 @@ def test_only_differences_of_scores_matter_even_at_the_edges(mechanism, law, kin
 def test_what_is_no_list_of_integers_is_refused(mechanism, law, kind, scores):
     with pytest.raises(UsageError, match="scores"):
         mechanism(1.0).choose(scores, SeededEntropy(1))
+
+
+@MECHANISMS
+def test_sampling_around_a_choice_is_refused(mechanism, law, kind):
+    """Its law is not symmetric, as the argument for removing a person needs."""
+    with pytest.raises(UnsupportedOperation, match="noisy vector"):
+        renyi(Sampled(0.5, kind(2.0, 1)), 4)
 
 
 @MECHANISMS

@@ -56,7 +56,7 @@ def classic(event, delta):
 @pytest.mark.parametrize(("sigma", "rate", "steps", "delta", "published", "measured"), RUNS)
 def test_three_accountants_of_published_trainings_are_in_order(sigma, rate, steps, delta, published, measured):
     event = Repeated(Sampled(rate, Gaussian(sigma, 1.0)), steps)
-    by_losses = pld_epsilon(event, delta, interval=1e-3)
+    by_losses = pld_epsilon(event, delta, grid_nats=1e-3)
     assert 0 < by_losses <= epsilon_at(event, delta, ORDERS) <= classic(event, delta)
     assert f"{classic(event, delta):.2f}" == f"{published:.2f}"
     if measured is not None:

@@ -1,6 +1,6 @@
 """What must hold between prices, whatever they are: more noise never costs more, splitting is never cheaper.
 
-PySyft once charged less for less noise, and more for the same questions in another order (its issues 6914 to 6917).
+PySyft once charged less for less noise, and more for the same questions in another order.
 """
 
 import math

@@ -48,13 +48,13 @@ from stead.privacy.slack import slack
 _Gaussians = DiscreteGaussian | SumOfDiscreteGaussians | Gaussian
 
 
-def pld_epsilon(event: PrivacyEvent, delta: float, *, interval: float = 1e-4) -> float:
+def pld_epsilon(event: PrivacyEvent, delta: float, *, grid_nats: float = 1e-4) -> float:
     """The epsilon of an event at ``delta``, by its privacy loss distribution.
 
     Args:
         event: what was done, or would be.
         delta: in (0, 1).
-        interval: the grid of losses, in nats; rounded against the asker.
+        grid_nats: the grid of losses, rounded against the asker.
 
     Returns:
         Nats; ``inf`` where delta is no more than the event's slack.
@@ -66,7 +66,7 @@ def pld_epsilon(event: PrivacyEvent, delta: float, *, interval: float = 1e-4) ->
     """
     if not 0 < delta < 1:
         raise UsageError(f"an epsilon is reported at a delta in (0, 1), not {delta}.")
-    whole = _Composer(_distributions(), interval).of(event)
+    whole = _Composer(_distributions(), grid_nats).of(event)
     return 0.0 if whole is None else float(whole.get_epsilon_for_delta(delta))
 
 
@@ -85,7 +85,7 @@ class _Composer:
     """Makes distributions with one library and one grid; None stands for nothing touched."""
 
     library: Any
-    interval: float
+    grid_nats: float
 
     def of(self, event: PrivacyEvent) -> Any:
         match event:
@@ -104,7 +104,7 @@ class _Composer:
                 # Their parameter is the chance of a uniform answer in place of the truth.
                 uniform = options / (math.exp(epsilon) + options - 1)
                 return self.library.from_randomized_response(
-                    uniform, options, value_discretization_interval=self.interval
+                    uniform, options, value_discretization_interval=self.grid_nats
                 )
             case PartitionSelection() | ThresholdedGaussian() | ThresholdedLaplace():
                 return self._keys(event)
@@ -129,13 +129,13 @@ class _Composer:
             if strength == 0:
                 return None
             return self.library.from_gaussian_mechanism(
-                1 / strength, sampling_prob=rate, value_discretization_interval=self.interval
+                1 / strength, sampling_prob=rate, value_discretization_interval=self.grid_nats
             )
         if isinstance(event, DiscreteLaplace):
             if event.sensitivity == 0:
                 return None
             return self.library.from_discrete_laplace_mechanism(
-                1 / event.scale, event.sensitivity, sampling_prob=rate, value_discretization_interval=self.interval
+                1 / event.scale, event.sensitivity, sampling_prob=rate, value_discretization_interval=self.grid_nats
             )
         raise UnsupportedOperation("a loss distribution is sampled around Gaussian noise or one discrete Laplace only.")
 
@@ -144,7 +144,7 @@ class _Composer:
 
     def _approximate(self, epsilon: float, delta: float) -> Any:
         parameters = importlib.import_module("dp_accounting.pld.common").DifferentialPrivacyParameters(epsilon, delta)
-        return self.library.from_privacy_parameters(parameters, value_discretization_interval=self.interval)
+        return self.library.from_privacy_parameters(parameters, value_discretization_interval=self.grid_nats)
 
     def _together(self, parts: list[Any]) -> Any:
         whole = None

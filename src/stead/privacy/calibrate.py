@@ -87,6 +87,27 @@ def joint_multiplier(cells: int, confidence: float = 0.95) -> float:
     return -NormalDist().inv_cdf(miss / 2)
 
 
+def laplace_half_width(scale: float, cells: int, confidence: float = 0.95) -> int:
+    """The least half-width that holds all of ``cells`` independent discrete Laplace noises at once, exactly.
+
+    Args:
+        scale: the noise's parameter, in lattice steps.
+        cells: how many error bars.
+        confidence: probability that every cell's noise lies within its bar.
+
+    Returns:
+        Whole steps m: ``Pr[|z| <= m]^cells >= confidence``, where ``Pr[|z| > m] = 2 r^(m+1) / (1 + r)``, r = e^(-1/scale).
+
+    Raises:
+        UsageError: no cells, a confidence outside (0, 1), or a scale that is not positive and finite.
+    """
+    if cells < 1 or not 0 < confidence < 1 or not 0 < scale < math.inf:
+        raise UsageError(f"error bars need a cell, a confidence in (0, 1), noise: not {cells}, {confidence}, {scale}.")
+    miss = -math.expm1(math.log(confidence) / cells)
+    steps = scale * (math.log(2 / miss) - math.log1p(math.exp(-1 / scale)))
+    return max(0, math.ceil(steps) - 1)
+
+
 def joint_half_width(sigmas: Sequence[float] | NDArray[np.float64], confidence: float = 0.95) -> NDArray[np.float64]:
     """Half-widths of error bars that hold all cells at once with this confidence.
 

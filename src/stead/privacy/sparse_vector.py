@@ -6,6 +6,8 @@ one does: *the thresholds' noise is drawn once and kept* (a fresh one after each
 has fresh noise*, *that noise grows with the number of positives*, *the stream ends after them*, and *a positive shows
 no number*. The tests hold those variants next to this one. ``docs/theory/sparse-vector.md`` has the proof.
 
+Timing: not constant-time, as the samplers are not. Do not let an adversary time single answers.
+
 References: Dwork, Naor, Reingold, Rothblum, Vadhan (2009); Lyu, Su, Li, "Understanding the Sparse Vector Technique for
     Differential Privacy" (2017), algorithms 1 to 7.
 """
