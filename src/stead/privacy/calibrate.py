@@ -96,7 +96,7 @@ def laplace_half_width(scale: float, cells: int, confidence: float = 0.95) -> in
         confidence: probability that every cell's noise lies within its bar.
 
     Returns:
-        Whole steps m: ``Pr[|z| <= m]^cells >= confidence``, where ``Pr[|z| > m] = 2 r^(m+1) / (1 + r)``, r = e^(-1/scale).
+        Whole steps m: ``Pr[|z| <= m]^cells >= confidence``; ``Pr[|z| > m] = 2 r^(m+1) / (1 + r)``, r = exp(-1/scale).
 
     Raises:
         UsageError: no cells, a confidence outside (0, 1), or a scale that is not positive and finite.
