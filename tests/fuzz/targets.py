@@ -550,7 +550,7 @@ TARGETS: tuple[Target, ...] = (
     Target("parties", lambda: parse_parties, party_files),
     Target("share", lambda: parse_share, shares),
     Target("masked-material", later("stead.mpc.protocols.masked.material", "parse"), materials),
-    Target("delivery", lambda: parse_delivery, lambda: [delivered(material) for material in prepared()]),
+    Target("delivery", lambda: parse_delivery, lambda: [delivered(prepared()[1])]),
     Target("joint-plan", later("stead.plans.plan", "decode_plan"), joint_plans),
     Target("joint-frame", later("stead.plans.joint_frames", "unpack_joint"), joint_frames),
     Target("parcel", lambda: parse_parcel, lambda: [sealed_pairs()[0].seal([memoryview(bytes(24))])]),
