@@ -133,14 +133,15 @@ def once(party: Party, run: dict[str, Any], folder: Path, simulated: dict[str, S
         return masked(party, run, folder, simulated)
     marks = Marks(party.channel, simulated)
     side: Protocol = Cleartext(party) if run["protocol"] == "cleartext" else Replicated(party)
-    result = computed(side, run, folder, marks, party.channel.peers)
+    alone = run["protocol"] == "cleartext"
+    result = computed(side, run, folder, marks, () if alone else party.channel.peers)
     return {"result": result, **marks.parts(PARTS)}
 
 
 def connected(run: dict[str, Any], folder: Path, place: int) -> tuple[tuple[str, ...], PartyChannel]:
     """The channel to the other parties."""
     if run["protocol"] == "cleartext":
-        return ("clear",), local_mesh(["clear"])["clear"]
+        return ("clear",), local_mesh(["clear", "nobody"])["clear"]
     parties = read_parties((folder / "parties.toml").read_text(encoding="utf-8"))
     name = parties.names[place]
     if run["channel"] == "plain":
