@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from stead.core.entropy import SeededEntropy
 from stead.errors import UsageError
@@ -83,6 +84,12 @@ def test_uniform_integers_lie_below_their_bound(bound):
     drawn = uniform_below(bound, 1000, SeededEntropy(1))
     assert 0 <= drawn.min() <= drawn.max() < bound
     assert len(set(drawn.tolist())) > min(bound, 900) * 0.6
+
+
+def test_uniform_integers_are_not_the_remainders_of_words():
+    """Words modulo 3 * 2^61 would fall below 2^62 three times in four, not two times in three; p-value above 1e-6."""
+    drawn = uniform_below(3 << 61, 20_000, SeededEntropy(2))
+    assert stats.binomtest(int((drawn < 1 << 62).sum()), 20_000, 2 / 3).pvalue > 1e-6
 
 
 @pytest.mark.parametrize("bound", [0, -1, 2**63 + 1])
