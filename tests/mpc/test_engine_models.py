@@ -119,7 +119,7 @@ def test_narrow_comparisons_need_a_proof_or_the_callers_word():
             (found,) = run(where, folded.program, inputs, way=Way(ranges=ranges))
             near(found, wanted, 2e-3)
             sent[ranges.basis] = where.profile.sent_bytes - before
-    assert sent["proven"] == sent["calibrated"] < sent["none"]
+    assert sent["calibrated"] <= sent["proven"] < sent["none"]  # a proof knows less than a run shows
 
 
 def test_ranges_hold_what_a_run_shows():

@@ -16,6 +16,7 @@ import numpy as np
 
 from stead.errors import UsageError
 from stead.mpc.graph import Graph, Node, graph_of
+from stead.mpc.shares import WORD
 from stead.plans.engine import check_inputs
 from stead.plans.ops import OPERATIONS
 from stead.plans.ops.operation import Array, Call
@@ -41,15 +42,22 @@ class Interval(NamedTuple):
 
 ANYWHERE = Interval(-math.inf, math.inf)
 _NARROW_BITS = 32
+_STEP = 4
 _SLACK = 4.0
 """Units in the last place that truncation and rounding may move a number across a bound, and more."""
 
 
 def comparison_bits(within: Interval, scale: int) -> int:
-    """32 where every number within, with so many fraction bits, is below 2^31 in magnitude; else 64."""
-    if within and within.largest * 2.0**scale + _SLACK < 2.0 ** (_NARROW_BITS - 1):
-        return _NARROW_BITS
-    return 64
+    """The fewest bits, in steps of four up to 64, that hold every number of the interval with so many fraction bits."""
+    if not within:
+        return WORD
+    units = int(within.largest * 2.0**scale + _SLACK)
+    return min(WORD, -(-(units.bit_length() + 1) // _STEP) * _STEP)
+
+
+def function_bits(within: Interval, scale: int) -> int:
+    """32 where ``comparison_bits`` are no more, else 64: the widths at which the functions' tables are tested."""
+    return _NARROW_BITS if comparison_bits(within, scale) <= _NARROW_BITS else WORD
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from stead.mpc.functions.power import power
 from stead.mpc.functions.root import rsqrt, sqrt
 from stead.mpc.functions.trigonometry import cos, sin
 from stead.mpc.protocol import Protocol
-from stead.mpc.ranges import Interval, comparison_bits
+from stead.mpc.ranges import Interval, comparison_bits, function_bits
 from stead.mpc.rules.call import Call, Held, Result, Rule, scale_of, truth
 from stead.mpc.shares import Bits
 from stead.mpc.values import (
@@ -44,7 +44,7 @@ def _function(run: Callable[..., Secret]) -> Rule:
     """A function of ``stead.mpc.functions`` on numbers with ``FRACTION`` bits."""
 
     def rule(call: Call) -> Held:
-        return run(call.p, fractional(call.p, call.value(0)), bits=comparison_bits(call.intervals[0], FRACTION))
+        return run(call.p, fractional(call.p, call.value(0)), bits=function_bits(call.intervals[0], FRACTION))
 
     return rule
 

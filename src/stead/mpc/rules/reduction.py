@@ -8,7 +8,7 @@ import numpy as np
 
 from stead.mpc.fixed import FRACTION, Secret
 from stead.mpc.functions.softmax import log_softmax, softmax
-from stead.mpc.ranges import ANYWHERE, Interval, comparison_bits
+from stead.mpc.ranges import ANYWHERE, Interval, comparison_bits, function_bits
 from stead.mpc.rules.call import Call, Held, Rule
 from stead.mpc.rules.tournament import carried, champion
 from stead.mpc.shares import Share
@@ -74,7 +74,7 @@ def _argmax(call: Call) -> Held:
 def _softmax(run: Callable[..., Secret]) -> Rule:
     def rule(call: Call) -> Held:
         axis = call.int("axis") - call.inputs[0].rank
-        bits = comparison_bits(_doubled(call), FRACTION)
+        bits = function_bits(_doubled(call), FRACTION)
         return run(call.p, fractional(call.p, call.value(0)), axis, bits=bits)
 
     return rule
