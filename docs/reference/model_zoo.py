@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -166,7 +167,16 @@ class _Sorting(nn.Linear):
 
 
 def _sequence(*layers: nn.Module) -> Callable[[], nn.Module]:
-    return lambda: nn.Sequential(*layers).eval()
+    """Layers with fresh weights from torch's generator, which whoever calls has seeded."""
+
+    def fresh() -> nn.Module:
+        module = copy.deepcopy(nn.Sequential(*layers))
+        for part in module.modules():
+            if hasattr(part, "reset_parameters"):
+                part.reset_parameters()
+        return module.eval()
+
+    return fresh
 
 
 def _numbers(*shape: int) -> Callable[[int], torch.Tensor]:

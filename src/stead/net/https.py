@@ -107,7 +107,17 @@ class PinnedConnection:
         return self.identity.public_key.raw
 
     def get(self, path: str) -> bytes:
-        """The body at ``path``. Raises as ``post`` does."""
+        """The body at ``path``. Raises as ``post`` does.
+
+        Where the node closes an idle connection just as it is used again, reading is tried once more on a new one.
+        """
+        try:
+            return self._exchange("GET", path, None, "")
+        except PartyUnreachable as error:
+            import httpx
+
+            if not isinstance(error.__context__, httpx.RemoteProtocolError):
+                raise
         return self._exchange("GET", path, None, "")
 
     def post(self, path: str, body: bytes, content_type: str = MESSAGE_TYPE) -> bytes:
