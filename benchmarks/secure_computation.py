@@ -39,7 +39,7 @@ THREATS = {
     "additive": "2 aggregators, semi-honest, 1 corrupted with any clients",
 }
 SUM = "sum of 10 x 1M"
-NOTES = "this machine's notes: MP-SPDZ 3a0a7b1d, replicated-ring, budget 100000, 2 cores, June 2026"
+NOTES = "MP-SPDZ 3a0a7b1d, replicated-ring, budget 100000, measured on 2 cores of this kind, June 2026"
 QUOTED = {"matmul 1000x1000": 4.60, "relu 1M": 0.38, "resnet18": 18.9}
 TEXT = "the text this project started from, on another machine"
 TEXT_SECONDS = {"matmul 1000x1000": 52.0, "resnet18": 180.0, SUM: 8.0}
