@@ -99,6 +99,8 @@ def test_ctrl_c_stops_everything_and_leaves_nothing(place, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A runner that was started in the background hands down SIGINT ignored; a terminal does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - one thread here
     )
     for line in running.stderr:
         if "Preview" in line:  # the hospitals are up and answering
