@@ -8,7 +8,7 @@ revealing are columns of their own; ``preprocessing_seconds`` covers the dealer'
 ``error`` is the largest difference from float64 in the clear. A sum is timed from clients to receiver.
 
 CrypTen and SPU run in environments of their own under ``build/peers`` (made with pip, unless ``--quick``), on the same
-inputs, one thread for each party, medians of three. MP-SPDZ is quoted.
+inputs, one thread for each party, medians of five. MP-SPDZ is quoted.
 """
 
 from __future__ import annotations

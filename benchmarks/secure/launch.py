@@ -21,10 +21,12 @@ from report import Row, row
 from stead.core.entropy import SystemEntropy
 from stead.net.noise import KEY_BYTES, StaticKey
 from stead.net.parties import Party, entry
+from stead.net.simulated import LAN, WAN
 
 PARTY, AGGREGATION = (Path(__file__).with_name(name) for name in ("party.py", "aggregation.py"))
 NAMES = ("helper", "first", "second")
 TIMEOUT_S = 1200
+VECTOR_LENGTH = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,12 @@ def found_row(run: Run, variant: str, threat: str, found: Found, plain: npt.NDAr
 
 
 def aggregation_row(run: Run, variant: str, threat: str, found: Found) -> Row:
-    """The figures of an aggregation; its result is the largest error."""
+    """The figures of an aggregation; its result is the largest error.
+
+    On a network each client has a link of its own, so there are two messages of one vector: a client's and the opening.
+    """
+    vector = {"vector": VECTOR_LENGTH * run.ring_bits // 8}
+    network_s = {network.name: 2 * network.round_s(vector, {}) for network in (LAN, WAN)}
     several = [party["runs"] for party in found.parties]
     seconds = [max(runs[at]["compute"]["seconds"] for runs in several) for at in range(run.runs)]
     return row(
@@ -168,6 +175,8 @@ def aggregation_row(run: Run, variant: str, threat: str, found: Found) -> Row:
             sum(runs[at]["compute"]["cpu_seconds"] for runs in several) for at in range(run.runs)
         ),
         rounds=2,  # the clients' shares, the opening
+        lan_seconds=statistics.median(seconds) + network_s["LAN"],
+        wan_seconds=statistics.median(seconds) + network_s["WAN"],
         bytes=max(runs[-1]["compute"]["bytes"] for runs in several),
         peak_mb=max(party["peak_mb"] for party in found.parties),
         error=float(found.result.max()),

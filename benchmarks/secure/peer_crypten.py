@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
-PARTIES, RUNS, CLIENTS, LENGTH = 2, 3, 10, 1_000_000
+PARTIES, RUNS, CLIENTS, LENGTH = 2, 5, 10, 1_000_000
 MODEL_OWNER, INPUT_OWNER = 0, 1
 SCALE = 2**16
 VARIANT = "2 parties, TFP"

@@ -26,7 +26,7 @@ import numpy as np
 from spu import api, libspu
 from spu.utils import frontend
 
-PARTIES, RUNS, CLIENTS, LENGTH = 3, 3, 10, 1_000_000
+PARTIES, RUNS, CLIENTS, LENGTH = 3, 5, 10, 1_000_000
 TIMEOUT_S = 900
 VARIANT = "ABY3"
 WIDTHS = (
