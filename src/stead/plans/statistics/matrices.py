@@ -12,6 +12,8 @@ Flags = npt.NDArray[np.bool_]
 
 # The floor of a matrix without noise, as a part of its diagonal: below it a direction is told apart by rounding alone.
 _ROUNDING_PART = 1e-10
+# A diagonal below this is none: its reciprocal times a sum would leave the range of floats.
+_NONE = 1e-100
 
 
 class Inverse(NamedTuple):
@@ -32,10 +34,10 @@ def floored_inverse(matrix: npt.ArrayLike, floor: npt.ArrayLike = 0.0) -> Invers
     Each variable is scaled so that its floor is one; eigenvalues below one are set to one. So directions in which the
     matrix is mostly noise count as if they held one floor's worth, whatever the units of the variables; with a floor
     of some standard deviations of the noise, directions well above it are the same as without. A variable with a
-    diagonal of at most zero and no floor is constant: its row and column of the inverse are zero.
+    diagonal of at most zero (1e-100) and no floor is constant: its row and column of the inverse are zero.
 
     Args:
-        matrix: (..., p, p), symmetric and finite, perhaps indefinite.
+        matrix: (..., p, p), symmetric, perhaps indefinite; entries below 1e60, so that all results are finite.
         floor: the known noise scale of each diagonal entry, broadcast to (..., p); not negative. At least 1e-10 of
             the diagonal, for rounding.
 
@@ -47,9 +49,10 @@ def floored_inverse(matrix: npt.ArrayLike, floor: npt.ArrayLike = 0.0) -> Invers
     diagonal = np.diagonal(given, axis1=-2, axis2=-1)
     least = np.broadcast_to(np.maximum(np.asarray(floor, dtype=np.float64), 0.0), diagonal.shape)
     size = np.maximum(diagonal, least)
-    live = size > 0
+    live = size > _NONE
     root = np.sqrt(np.where(live, np.maximum(least, _ROUNDING_PART * size), 1.0))
     # Cauchy-Schwarz: noise alone can break it, and a quotient by a small root would make it large.
+    size = np.where(live, size, 0.0)
     most = np.sqrt(size)[..., :, None] * np.sqrt(size)[..., None, :]
     scaled = np.clip(given, -most, most) / root[..., :, None] / root[..., None, :]
     values, vectors = np.linalg.eigh(scaled)
