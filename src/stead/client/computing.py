@@ -40,7 +40,8 @@ from stead.plans.joint import (
 )
 from stead.plans.joint_frames import session_digest
 from stead.plans.plan import encode_plan, plan_hash
-from stead.plans.sums import decode_answer, error_bars, sigmas_for
+from stead.plans.bars import error_bars, sigmas_for
+from stead.plans.decode import decode_answer
 
 _FAREWELL_S: Final = 10.0
 

@@ -28,7 +28,8 @@ from stead.learn.masks import IntVector
 from stead.plans.analysis import parts
 from stead.plans.plan import encode_plan, plan_hash
 from stead.plans.query import Query
-from stead.plans.sums import decode_answer, error_bars, sigmas_for
+from stead.plans.bars import error_bars, sigmas_for
+from stead.plans.decode import decode_answer
 
 RING_BITS: Final = 64
 

@@ -19,7 +19,8 @@ from stead.core.schema import Schema
 from stead.errors import BadMessage, BadProof, PartyTimedOut, Refused
 from stead.plans.plan import decode_plan
 from stead.plans.query import Query
-from stead.plans.sums import decode_answer, error_bars
+from stead.plans.bars import error_bars
+from stead.plans.decode import decode_answer
 
 LONGEST_PAUSE_S = 60.0
 VECTOR_LIMIT_BYTES = 1 << 24

@@ -22,7 +22,9 @@ from stead.errors import PurposeMissing, UsageError
 from stead.plans.analysis import Part, parts
 from stead.plans.plan import encode_plan
 from stead.plans.query import Aggregate, Query, RowStep
-from stead.plans.sums import decode_answer, error_bars, run_reference, sigmas_for
+from stead.plans.bars import error_bars, sigmas_for
+from stead.plans.decode import decode_answer
+from stead.plans.sums import run_reference
 from stead.plans.words import describe_query
 
 WITHIN = 0.05

@@ -13,7 +13,7 @@ import msgspec
 
 from stead.errors import UnknownColumn, UsageError
 
-Kind = Literal["integer", "real", "boolean", "category", "text"]
+Kind = Literal["integer", "real", "boolean", "category", "text", "date"]
 
 
 class Bounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,9 +56,9 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     def __post_init__(self) -> None:
         if not self.name or len(self.name) > 128 or any(ord(c) < 32 or c == "\x7f" for c in self.name):
             raise UsageError(f"a column name is 1 to 128 printable characters; got {self.name[:40]!r}.")
-        if self.kind in ("integer", "real") and self.bounds is None:
+        if self.kind in ("integer", "real", "date") and self.bounds is None:
             raise UsageError(f"column {self.name!r} is {self.kind} and needs bounds.", hint="bounds = {low=…, high=…}")
-        if self.kind not in ("integer", "real") and self.bounds is not None:
+        if self.kind not in ("integer", "real", "date") and self.bounds is not None:
             raise UsageError(f"column {self.name!r} is {self.kind}: bounds belong to integer and real columns.")
         if (self.kind == "category") != bool(self.categories):
             raise UsageError(f"column {self.name!r}: categories belong to category columns, which need them.")

@@ -4,155 +4,99 @@ Every released number is an integer on a declared lattice: a count in steps of o
 chosen by the public rule of ``lattice``. ``parts`` lays out the released vector and refuses what cannot be bounded,
 naming the step; ``analyse`` adds the bound for one person and checks the noise. Nothing here has seen a row.
 
+Where datasets are joined, ``schema`` is that of the joined rows (``stead.plans.joining``).
+
 References: docs/theory/contribution-bounds.md.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from typing import Literal
 
 import msgspec
 
-from stead.core.schema import Bounds, Column, Schema
+from stead.core.schema import Schema
 from stead.errors import UnboundedContribution, UsageError
-from stead.plans.predicates import MAX_NODES, check_predicate
-from stead.plans.query import Aggregate, Clip, Count, Filter, Histogram, Mean, Query, Select, Sum
+from stead.plans.layout import LATTICE_BITS, Part, key_values, lattice, layout_of
+from stead.plans.query import Query
+from stead.plans.scope import Scope, scope_of
 
-LATTICE_BITS = 20
-"""The larger half of a range is 2^19 to 2^20 lattice steps."""
 MAX_CELLS = 1 << 20
-MAX_EDGES = 1 << 10
-MAX_STEPS = 64
+MAX_KEY_GROUPS = 1 << 12
 MAX_TOTAL = 1 << 56
 """The largest integer one site may reach: 64 sites and their noise still fit a signed 64-bit integer."""
 MIN_SIGMA = 0.3
 MAX_SIGMA = 2.0**40
-MAX_MAGNITUDE = 2.0**900
 
 
-class Part(msgspec.Struct, frozen=True):
-    """One released block of integers: ``groups`` x ``cells``, row-major.
+class Usage(msgspec.Struct, frozen=True):
+    """How much of one person is in use after the query's bounding.
 
     Attributes:
-        aggregate: the name of the aggregate that it belongs to.
-        kind: ``count`` of rows, ``sum`` of a column, or ``cells`` of a histogram.
-        cells: integers for each group.
-        step: one lattice step, in the column's unit.
-        offset: what was taken from each value before quantising, in the column's unit.
-        per_row: the largest absolute integer that one row adds to one of the integers.
-        groups: the number of groups; 1 without ``group_by``.
-        column: the column that is counted, summed or binned; ``None`` counts rows.
-        low: the lower end of the range after clipping.
-        high: the upper end of the range after clipping.
-        exact: quantising changes no value that the column can hold.
+        rows: at most so many rows.
+        groups: rows in at most so many groups.
+        rows_per_group: at most so many rows in one group.
+        chosen: whether groups or rows must be left out while the query runs; rows alone are bounded by stored ranks.
     """
 
-    aggregate: str
-    kind: Literal["count", "sum", "cells"]
-    cells: int
-    step: float
-    offset: float
-    per_row: int
-    groups: int = 1
-    column: str | None = None
-    low: float = 0.0
-    high: float = 0.0
-    exact: bool = True
+    rows: int
+    groups: int
+    rows_per_group: int
+    chosen: bool
 
-    @property
-    def size(self) -> int:
-        """How many integers the part holds."""
-        return self.groups * self.cells
+    def l1(self, row: int) -> int:
+        """How far one person moves the integers of all groups, where a row moves those of its group by ``row``."""
+        return row * min(self.rows, self.groups * self.rows_per_group)
+
+    def l2_squared(self, row_squared: int) -> int:
+        """The square of the Euclidean distance, where a row's own is at most ``row_squared``.
+
+        Rows of one group may all move the same integers; those of different groups never do. So it is the most of the
+        sum of r_g squared over rows r_g of each group: as few groups as possible, each as full as it may be.
+        """
+        full = min(self.groups, self.rows // self.rows_per_group)
+        rest = self.rows - full * self.rows_per_group if full < self.groups else 0
+        return row_squared * (full * self.rows_per_group**2 + rest**2)
 
 
 class Contribution(msgspec.Struct, frozen=True):
-    """How far one person can move each part, in lattice steps: Euclidean (``l2``) and in one integer (``linf``)."""
+    """How far one person can move each part, in lattice steps.
+
+    Attributes:
+        parts: the released blocks.
+        l2: Euclidean norm over the whole part, rounded up.
+        linf: in one integer.
+        l1: in all integers together.
+        usage: how much of one person is in use.
+    """
 
     parts: tuple[Part, ...]
-    l2: tuple[int, ...]
+    l2: tuple[float, ...]
     linf: tuple[int, ...]
+    l1: tuple[int, ...]
+    usage: Usage
 
     @property
     def size(self) -> int:
-        """The length of the released vector."""
+        """The length of the released vector; with private keys, for each key."""
         return sum(part.size for part in self.parts)
-
-
-class Scope:
-    """What the steps so far have left: the columns that may be named and the range of each number."""
-
-    def __init__(self, schema: Schema) -> None:
-        self.schema = schema
-        self.visible = {column.name for column in schema.columns}
-        self.ranges = {c.name: c.bounds for c in schema.columns if c.bounds is not None}
-
-    def column(self, name: str, where: str) -> Column:
-        """The declared column of that name, if a step may name it.
-
-        Raises:
-            UnknownColumn: the owner has not declared it.
-            UsageError: it is text, tells people apart, or was left out by ``select``.
-        """
-        column = self.schema.column(name)
-        if name == self.schema.person:
-            raise UsageError(f"{where}: column {name!r} tells people apart; no step can name it.")
-        if column.kind == "text":
-            raise UsageError(
-                f"{where}: column {name!r} is text, which cannot be asked about.",
-                hint="the owner can declare it as a category column with its values",
-            )
-        if name not in self.visible:
-            raise UsageError(
-                f"{where}: column {name!r} was left out by an earlier select.", hint="name it in the select"
-            )
-        return column
-
-    def range_of(self, column: Column, where: str) -> Bounds:
-        """The range of a number as it stands after the clips so far; a boolean is 0 or 1."""
-        if column.kind == "boolean":
-            return Bounds(0.0, 1.0)
-        if column.kind == "category":
-            raise UsageError(f"{where}: column {column.name!r} is a category; sums and means need numbers.")
-        bounds = self.ranges.get(column.name)
-        if bounds is None:
-            raise UnboundedContribution(
-                f"{where}: column {column.name!r} has no bounds, so one person could move the result without limit.",
-                hint="the owner declares bounds in the schema",
-            )
-        return bounds
 
 
 def parts(query: Query, schema: Schema) -> tuple[Part, ...]:
     """The layout of the released vector: parts concatenated, each row-major (groups, cells).
 
-    A mean gives two parts, its centred sum and its count; every other aggregate gives one. Checks everything but the
-    noise, so it can be asked before the noise is chosen.
+    A mean gives two parts, its centred sum and its count, and so do moments; every other aggregate gives one. Checks
+    everything but the noise, so it can be asked before the noise is chosen.
 
     Raises:
         UnknownColumn: a column that is not declared.
         UnboundedContribution: a step whose effect by one person has no bound.
         UsageError: any other thing that cannot be, naming the step.
     """
-    scope = Scope(schema)
-    _check_person(schema)
-    if len(query.steps) > MAX_STEPS or len(query.aggregates) > MAX_STEPS:
-        raise UsageError(f"a query has at most {MAX_STEPS} steps and {MAX_STEPS} aggregates.")
-    nodes = 0
-    for number, step in enumerate(query.steps, start=1):
-        where = f"step {number} ({step.__struct_config__.tag})"
-        if isinstance(step, Filter):
-            nodes += check_predicate(step.where, scope, where)
-            if nodes > MAX_NODES:
-                raise UsageError(f"{where}: the filters have {nodes} comparisons together; the limit is {MAX_NODES}.")
-        elif isinstance(step, Select):
-            _select(step, scope, where)
-        else:
-            _clip(step, scope, where)
+    scope = scope_of(query, schema)
     groups = _groups(query, scope)
     _check_names(query)
-    layout = tuple(part for aggregate in query.aggregates for part in _layout(aggregate, scope, groups))
+    layout = tuple(part for aggregate in query.aggregates for part in layout_of(aggregate, scope, groups))
     cells = sum(part.size for part in layout)
     if cells > MAX_CELLS:
         raise UsageError(
@@ -162,11 +106,33 @@ def parts(query: Query, schema: Schema) -> tuple[Part, ...]:
     return layout
 
 
+def usage(query: Query, schema: Schema) -> Usage:
+    """How much of one person the query uses.
+
+    Raises:
+        UnboundedContribution: private keys of which one person could have any number.
+        UsageError: a bound below 1.
+    """
+    bounding = query.bounding
+    limits = (None, None, None) if bounding is None else (bounding.rows, bounding.groups, bounding.rows_per_group)
+    if any(limit is not None and limit < 1 for limit in limits):
+        raise UsageError("a bound on what is used of one person is 1 or more.", hint="limit(rows=…, groups=…)")
+    rows = min(schema.rows_per_person, limits[0] or schema.rows_per_person)
+    public = _group_count(query, schema)
+    groups_there = rows if query.private_keys is not None else min(rows, public)
+    if query.private_keys is not None and limits[1] is None and rows > 1:
+        raise UnboundedContribution(
+            f"group_by_private: one {schema.unit} can have {rows} rows, each with a key of its own, and each key that "
+            f"a {schema.unit} can have costs privacy.",
+            hint="limit(groups=1), or as many keys as the study needs of each",
+        )
+    groups = min(groups_there, limits[1] or groups_there)
+    per_group = min(rows, limits[2] or rows)
+    return Usage(rows, groups, per_group, chosen=groups < groups_there or per_group < rows)
+
+
 def analyse(query: Query, schema: Schema) -> Contribution:
     """How far one person can move the query's integers, proven from the schema; checks the noise as well.
-
-    One person has at most ``rows_per_person`` rows in use, and all of them may fall into one cell, so a part moves by
-    at most ``rows_per_person * per_row`` in one integer and in Euclidean norm.
 
     Raises:
         UnknownColumn: a column that is not declared.
@@ -182,70 +148,45 @@ def analyse(query: Query, schema: Schema) -> Contribution:
                 f"the limit is {MAX_TOTAL}.",
                 hint="the owner's people range is too wide for exact sums",
             )
-    _check_sigmas(query.sigmas, layout)
-    moves = tuple(schema.rows_per_person * part.per_row for part in layout)
-    return Contribution(parts=layout, l2=moves, linf=moves)
+    used = usage(query, schema)
+    _check_sigmas(query, layout)
+    person = msgspec.structs.replace(used, rows_per_group=1)
+    bounds = [person if part.kind == "people" else used for part in layout]
+    return Contribution(
+        parts=layout,
+        l2=tuple(_root(u.l2_squared(part.row_l2_squared)) for u, part in zip(bounds, layout, strict=True)),
+        linf=tuple(part.per_row * u.rows_per_group for u, part in zip(bounds, layout, strict=True)),
+        l1=tuple(u.l1(part.row_l1) for u, part in zip(bounds, layout, strict=True)),
+        usage=used,
+    )
+
+
+def asked_schema(query: Query, schema: Schema) -> Schema:
+    """The schema with the columns that the query derives."""
+    return scope_of(query, schema).schema
 
 
 def group_keys(query: Query, schema: Schema) -> tuple[tuple[str | bool, ...], ...]:
     """The public values of each ``group_by`` column, in the order of the result's axes."""
-    return tuple(key_values(schema.column(name)) for name in query.group_by)
+    asked = asked_schema(query, schema)
+    return tuple(key_values(asked.column(name)) for name in query.group_by)
 
 
-def key_values(column: Column) -> tuple[str | bool, ...]:
-    """The public values of a category or boolean column, in the order of groups and cells."""
-    return (False, True) if column.kind == "boolean" else column.categories
+def _group_count(query: Query, schema: Schema) -> int:
+    return math.prod(len(keys) for keys in group_keys(query, schema))
 
 
-def lattice(column: Column, bounds: Bounds, *, centred: bool) -> tuple[float, float, int]:
-    """Step, offset and largest absolute integer of a sum over ``column`` clipped to ``bounds``.
-
-    The offset is the middle of the range for a mean (``centred``) and 0 for a sum. The step is the power of two that
-    gives the larger half of the range, seen from the offset, 2^19 to 2^20 steps; integers and booleans never need a
-    step below 1 (1/2 when centred), which is exact. A value x becomes ``trunc((x - offset) / step)``: subtraction
-    rounds monotonically and the division is exact, so the largest integer stands at an end of the range.
-
-    Returns:
-        (step, offset, per_row).
-    """
-    middle = bounds.low + bounds.width / 2 if centred else 0.0
-    half = max(abs(bounds.low - middle), abs(bounds.high - middle))
-    step = 2.0 ** (math.frexp(half)[1] - LATTICE_BITS)
-    if column.kind != "real":
-        step = max(step, 0.5 if centred else 1.0)
-    offset = round(middle / step) * step
-    ends = (abs(int((end - offset) / step)) for end in (bounds.low, bounds.high))
-    return step, offset, max(1, *ends)
-
-
-def _check_person(schema: Schema) -> None:
-    if schema.person is not None and schema.column(schema.person).kind not in ("integer", "category", "text"):
-        raise UsageError(f"the person column {schema.person!r} must be an integer, category or text column.")
-
-
-def _select(step: Select, scope: Scope, where: str) -> None:
-    for name in step.columns:
-        scope.column(name, where)
-    scope.visible &= set(step.columns)
-
-
-def _clip(step: Clip, scope: Scope, where: str) -> None:
-    column = scope.column(step.column, where)
-    if column.kind not in ("integer", "real"):
-        raise UsageError(f"{where}: column {step.column!r} is {column.kind}; only numbers can be clipped.")
-    now = scope.range_of(column, where)
-    low, high = max(now.low, step.bounds.low), min(now.high, step.bounds.high)
-    if not low < high:
-        raise UnboundedContribution(
-            f"{where}: [{step.bounds.low:g}, {step.bounds.high:g}] leaves nothing of the range "
-            f"[{now.low:g}, {now.high:g}] of column {step.column!r}.",
-            hint="clip inside the declared bounds",
-        )
-    scope.ranges[step.column] = Bounds(low, high)
+def _root(square: int) -> float:
+    """The square root, rounded up."""
+    whole = math.isqrt(square)
+    if whole * whole == square and whole < 2**53:
+        return float(whole)
+    return math.nextafter(math.sqrt(square), math.inf)
 
 
 def _groups(query: Query, scope: Scope) -> int:
-    if len(set(query.group_by)) != len(query.group_by):
+    names = query.group_by if query.private_keys is None else (*query.group_by, query.private_keys.column)
+    if len(set(names)) != len(names):
         raise UsageError("group_by names a column twice.")
     groups = 1
     for name in query.group_by:
@@ -254,76 +195,74 @@ def _groups(query: Query, scope: Scope) -> int:
             raise UsageError(
                 f"group_by: column {name!r} is {column.kind}; groups are public, so only category and boolean "
                 "columns can make them.",
-                hint="a histogram bins a number by public edges",
+                hint=f"{name}.cut(edges) makes categories of a number",
             )
         groups *= len(key_values(column))
+    if query.private_keys is not None:
+        _check_private(query, scope, groups)
     return groups
+
+
+def _check_private(query: Query, scope: Scope, groups: int) -> None:
+    keys = query.private_keys
+    assert keys is not None  # noqa: S101 - asked by its caller
+    column = scope.column(keys.column, "group_by_private", text=True)
+    if column.kind not in ("text", "integer", "date", "category", "boolean"):
+        raise UsageError(
+            f"group_by_private: column {keys.column!r} is {column.kind}; keys are texts, whole numbers or dates.",
+            hint=f"{keys.column}.floor() makes whole numbers",
+        )
+    if groups > MAX_KEY_GROUPS:
+        raise UsageError(f"group_by_private: {groups} public groups in each key; the limit is {MAX_KEY_GROUPS}.")
 
 
 def _check_names(query: Query) -> None:
     names = [aggregate.name for aggregate in query.aggregates]
-    if not names:
-        raise UsageError("a question needs at least one aggregate: count, sum, mean or histogram.")
+    if not names and query.private_keys is None:
+        raise UsageError("a question needs at least one aggregate, for example a count, a mean or a histogram.")
     if len(set(names)) != len(names):
         raise UsageError("two aggregates have the same name.", hint="give each its own name")
+    keys = query.group_by if query.private_keys is None else (*query.group_by, query.private_keys.column)
     for name in names:
         if not 0 < len(name) <= 128 or not name.isprintable():
             raise UsageError("the name of an aggregate is 1 to 128 printable characters.")
-        if name in query.group_by:
+        if name in keys:
             raise UsageError(f"aggregate {name!r} has the name of a group_by column.", hint="give it its own name")
 
 
-def _layout(aggregate: Aggregate, scope: Scope, groups: int) -> tuple[Part, ...]:
-    where = f"aggregate {aggregate.name!r}"
-    if isinstance(aggregate, Count):
-        if aggregate.column is not None:
-            scope.column(aggregate.column, where)
-        return (Part(aggregate.name, "count", 1, 1.0, 0.0, 1, groups, aggregate.column),)
-    column = scope.column(aggregate.column, where)
-    if isinstance(aggregate, Histogram):
-        cells = _cells(aggregate, column, where)
-        return (Part(aggregate.name, "cells", cells, 1.0, 0.0, 1, groups, aggregate.column),)
-    bounds = scope.range_of(column, where)
-    if max(abs(bounds.low), abs(bounds.high)) > MAX_MAGNITUDE or bounds.width < 1 / MAX_MAGNITUDE:
-        raise UnboundedContribution(
-            f"{where}: the range of column {column.name!r} goes beyond 2^900 or is narrower than 2^-900.",
-            hint="declare or clip it to a range of the size that its values have",
-        )
-    step, offset, per_row = lattice(column, bounds, centred=isinstance(aggregate, Mean))
-    exact = column.kind != "real" and all(
-        float((end - offset) / step).is_integer() for end in (bounds.low, bounds.high)
-    )
-    exact = exact and step <= 1.0
-    total = Part(aggregate.name, "sum", 1, step, offset, per_row, groups, column.name, bounds.low, bounds.high, exact)
-    if isinstance(aggregate, Sum):
-        return (total,)
-    return (total, Part(aggregate.name, "count", 1, 1.0, 0.0, 1, groups, column.name))
-
-
-def _cells(aggregate: Histogram, column: Column, where: str) -> int:
-    edges = aggregate.edges
-    if column.kind in ("category", "boolean"):
-        if edges:
-            raise UsageError(f"{where}: column {column.name!r} is {column.kind}; its cells are its values, not edges.")
-        return len(key_values(column))
-    if not 2 <= len(edges) <= MAX_EDGES + 1:
-        raise UsageError(f"{where}: a histogram of a number needs 2 to {MAX_EDGES + 1} edges; got {len(edges)}.")
-    if not all(math.isfinite(edge) for edge in edges):
-        raise UsageError(f"{where}: the edges must be finite numbers.")
-    if any(not left < right for left, right in itertools.pairwise(edges)):
-        raise UsageError(f"{where}: the edges must ascend, each once.")
-    return len(edges) - 1
-
-
-def _check_sigmas(sigmas: tuple[float, ...], layout: tuple[Part, ...]) -> None:
+def _check_sigmas(query: Query, layout: tuple[Part, ...]) -> None:
+    sigmas = query.sigmas
     if len(sigmas) != len(layout):
         raise UsageError(
             f"the question releases {len(layout)} parts and carries {len(sigmas)} sigmas.",
             hint="one sigma for each part; within= chooses them",
         )
-    for part, sigma in zip(layout, sigmas, strict=True):
+    named = [(f"aggregate {part.aggregate!r}", sigma) for part, sigma in zip(layout, sigmas, strict=True)]
+    if query.private_keys is not None:
+        named.append(("group_by_private", query.private_keys.sigma))
+        if not 0 <= query.private_keys.threshold < 1 << 53:
+            raise UsageError(f"group_by_private: the threshold {query.private_keys.threshold} is no number of people.")
+    for what, sigma in named:
         if not MIN_SIGMA <= sigma <= MAX_SIGMA:
             raise UsageError(
-                f"aggregate {part.aggregate!r}: sigma must lie between {MIN_SIGMA} and 2^40 lattice steps; "
-                f"got {sigma:g}."
+                f"{what}: sigma must lie between {MIN_SIGMA} and 2^40 lattice steps; got {sigma:g}."
             )
+
+
+__all__ = [
+    "LATTICE_BITS",
+    "MAX_CELLS",
+    "MAX_SIGMA",
+    "MAX_TOTAL",
+    "MIN_SIGMA",
+    "Contribution",
+    "Part",
+    "Usage",
+    "analyse",
+    "asked_schema",
+    "group_keys",
+    "key_values",
+    "lattice",
+    "parts",
+    "usage",
+]

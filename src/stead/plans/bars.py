@@ -30,42 +30,22 @@ from collections.abc import Callable
 from statistics import NormalDist
 from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from stead.core.schema import Schema
 from stead.errors import UsageError
 from stead.plans.analysis import MAX_SIGMA, MIN_SIGMA, Part, group_keys, parts
-from stead.plans.query import Query
+from stead.plans.decode import cell_names, has_cells
+from stead.plans.noise import Noise
+from stead.plans.query import Aggregate, Query
+from stead.plans.simulation import Simulation
 
+_PROVEN = ("count", "people", "distinct", "sum", "cells")
+"""Parts whose bars are proven; those of other kinds come from simulated noise (``stead.plans.simulation``)."""
 _NORMAL_FROM = 2.0
 _HALVINGS = 64
 _ROUNDS = 16
-
-
-class Noise(msgspec.Struct, frozen=True):
-    """Who adds noise, and how sure the bars shall be.
-
-    Attributes:
-        sites: how many sites add a share.
-        colluders: how many shares are not counted.
-        people: the least number of rows over all sites together that a preview supposes.
-        confidence: the probability that one cell's bar holds.
-    """
-
-    sites: int
-    colluders: int
-    people: int
-    confidence: float
-
-    def share(self, sigma: float) -> float:
-        """The standard deviation of one site's share."""
-        return sigma / math.sqrt(self.sites - self.colluders)
-
-    def total(self, sigma: float) -> float:
-        """The standard deviation of what all sites add together."""
-        return self.share(sigma) * math.sqrt(self.sites)
 
 
 def error_bars(  # noqa: PLR0913 - each is a public fact of its own
@@ -101,15 +81,21 @@ def error_bars(  # noqa: PLR0913 - each is a public fact of its own
     layout = parts(query, schema)
     if len(query.sigmas) != len(layout):
         raise UsageError(f"the question releases {len(layout)} parts and carries {len(query.sigmas)} sigmas.")
-    noise = _noise(layout, schema, (sites, colluders, people), confidence)
+    noise = _noise(query, layout, schema, (sites, colluders, people), confidence)
     axes = tuple(len(keys) for keys in group_keys(query, schema))
     blocks = _blocks(layout, answer)
     bars: dict[str, npt.NDArray[np.float64]] = {}
+    simulated = None
     for group in _grouped(layout):
         first = layout[group[0]]
         shape = axes + ((first.cells,) if first.kind == "cells" else ())
         sigmas = [query.sigmas[index] for index in group]
-        if len(group) == 1:
+        if first.kind not in _PROVEN:
+            simulated = simulated or Simulation(query, schema, noise, answer)
+            bars[first.aggregate] = simulated.bars(first.aggregate).reshape((*axes, -1))
+            if not has_cells(_named(query, first.aggregate)):
+                bars[first.aggregate] = bars[first.aggregate].reshape(axes)
+        elif len(group) == 1:
             rows_most = sites * schema.people[1] * schema.rows_per_person
             bars[first.aggregate] = np.full(shape, _flat_bar(first, sigmas[0], noise, rows_most))
         elif blocks is None:
@@ -157,14 +143,20 @@ def sigmas_for(  # noqa: PLR0913 - each is a public fact of its own
         UsageError: no noise that may be used is that small; the hint names the least ``within``.
     """
     layout = parts(query, schema)
-    noise = _noise(layout, schema, (sites, colluders, people), confidence)
+    noise = _noise(query, layout, schema, (sites, colluders, people), confidence)
     if not (math.isfinite(within) and within > 0):
         raise UsageError(f"within is a fraction above 0; got {within}.", hint="within=0.05")
     rows_most = sites * schema.people[1] * schema.rows_per_person
     chosen: list[float] = []
+    simulation = None
     for group in _grouped(layout):
         first = layout[group[0]]
-        if len(group) == 1:
+        if first.kind not in _PROVEN:
+            simulation = simulation or Simulation(query, schema, noise, None)
+            bar = functools.partial(simulation.relative_bar, first.aggregate)
+            sigma = _largest(bar, within, first.aggregate, MAX_SIGMA / first.per_row)
+            chosen += [sigma * layout[index].per_row for index in group]
+        elif len(group) == 1:
             scale = noise.people * (first.high - first.low if first.kind == "sum" else 1.0)
             bar = functools.partial(_relative_flat_bar, first, noise, rows_most, scale)
             chosen.append(_largest(bar, within, first.aggregate, MAX_SIGMA))
@@ -175,15 +167,32 @@ def sigmas_for(  # noqa: PLR0913 - each is a public fact of its own
     return tuple(chosen)
 
 
-def _noise(layout: tuple[Part, ...], schema: Schema, public: tuple[int, int, int | None], confidence: float) -> Noise:
+def _noise(
+    query: Query, layout: tuple[Part, ...], schema: Schema, public: tuple[int, int, int | None], confidence: float
+) -> Noise:
     sites, colluders, people = public
     if not 0 <= colluders < sites:
         raise UsageError(f"{sites} sites cannot hold {colluders} colluders; at least one share must count.")
     if not 0.0 < confidence < 1.0:
         raise UsageError(f"confidence lies between 0 and 1; got {confidence}.")
-    cells = sum(layout[group[0]].size for group in _grouped(layout))
+    cells = sum(_values(query, layout[group[0]], schema) for group in _grouped(layout))
     size = sites * schema.people[0] if people is None else people
-    return Noise(sites, colluders, size, confidence ** (1.0 / max(1, cells)))
+    if query.private_keys is not None:
+        size = max(1, query.private_keys.threshold)  # a key that is just shown
+    if query.noise == "laplace" and sites > 1:
+        raise UsageError("noise that several sites add up is Gaussian.", hint='noise="gaussian"')
+    return Noise(sites, colluders, size, confidence ** (1.0 / max(1, cells)), laplace=query.noise == "laplace")
+
+
+def _values(query: Query, part: Part, schema: Schema) -> int:
+    """How many values the answer holds of a part's aggregate."""
+    if part.kind in _PROVEN:
+        return part.size
+    return part.groups * len(cell_names(_named(query, part.aggregate), query, schema))
+
+
+def _named(query: Query, name: str) -> Aggregate:
+    return next(aggregate for aggregate in query.aggregates if aggregate.name == name)
 
 
 def _grouped(layout: tuple[Part, ...]) -> list[tuple[int, ...]]:
@@ -254,7 +263,7 @@ def _in_units(part: Part, error_steps: float) -> float:
 
 def _mean_reach(coefficient: float, sigmas: list[float], noise: Noise) -> float:
     """What ``|e - coefficient * n|`` stays under at the event's confidence, in steps of the sum."""
-    if min(noise.share(sigma) for sigma in sigmas) < _NORMAL_FROM:
+    if noise.laplace or min(noise.share(sigma) for sigma in sigmas) < _NORMAL_FROM:
         each = math.sqrt(noise.confidence)
         return _reach(sigmas[0], noise, each) + coefficient * _reach(sigmas[1], noise, each)
     spread = math.hypot(noise.total(sigmas[0]), coefficient * noise.total(sigmas[1]))
@@ -263,6 +272,9 @@ def _mean_reach(coefficient: float, sigmas: list[float], noise: Noise) -> float:
 
 def _reach(sigma: float, noise: Noise, confidence: float) -> int:
     """The least integer t that the noise of one cell exceeds with probability at most ``1 - confidence``."""
+    if noise.laplace:  # P(|Z| > t) = 2 r^(t + 1) / (1 + r) with r = exp(-1 / scale)
+        ratio = math.exp(-1.0 / sigma)
+        return max(0, math.ceil(-sigma * math.log((1.0 - confidence) * (1.0 + ratio) / 2)) - 1)
     share = noise.share(sigma)
     if share >= _NORMAL_FROM:
         return math.ceil(_quantile(confidence) * noise.total(sigma))

@@ -25,6 +25,7 @@ from stead.core.schema import Schema
 from stead.errors import CheaterDetected, UnboundedContribution, UsageError
 from stead.plans.analysis import LATTICE_BITS, Part, analyse, group_keys, parts
 from stead.plans.query import Mean, Query
+from stead.plans.query_price import require_additive
 from stead.plans.words import describe_query
 
 PARTIES: Final = 3
@@ -202,7 +203,14 @@ def layout(query: Query, schema: Schema, opening: Literal["answer", "disclose"])
         UsageError: the question cannot be asked.
         UnboundedContribution: no bound exists, or a sum could leave the ring.
     """
+    require_additive(query)
     found = parts(query, schema)
+    odd = next((part for part in found if part.kind not in ("count", "people", "sum", "cells")), None)
+    if odd is not None:
+        raise UsageError(
+            f"aggregate {odd.aggregate!r} is not computed on shares: counts, sums, means and histograms are.",
+            hint="stead.ask(question, sites) answers it under masks",
+        )
     # A disclosure has the bounds of ``analyse``, which wants a noise: one that nobody adds.
     bare = opening == "disclose"
     entered = analyse(msgspec.structs.replace(query, sigmas=(1.0,) * len(found)) if bare else query, schema).size

@@ -6,13 +6,25 @@ import math
 from typing import TYPE_CHECKING, Protocol
 
 from stead.errors import UsageError
-from stead.plans.query import And, Compare, Constant, IsNull, Not, Or, Predicate
+from stead.plans.values import (
+    And,
+    Compare,
+    CompareValues,
+    Constant,
+    IsNull,
+    Not,
+    Or,
+    Predicate,
+    Value,
+)
 
 if TYPE_CHECKING:
     from stead.core.schema import Column
 
 MAX_DEPTH = 32
 MAX_NODES = 4096
+MAX_TEXT = 256
+"""What is kept of a text."""
 
 
 class Names(Protocol):
@@ -22,8 +34,12 @@ class Names(Protocol):
     Security: knows the public schema only.
     """
 
-    def column(self, name: str, where: str) -> Column:
+    def column(self, name: str, where: str, *, text: bool = False) -> Column:
         """The column of that name, if a step may name it; raises ``UsageError`` otherwise."""
+        ...
+
+    def require_number(self, value: Value, where: str, depth: int) -> None:
+        """Raise ``UsageError`` unless ``value`` is a number of its row."""
         ...
 
 
@@ -52,11 +68,15 @@ def _check(predicate: Predicate, names: Names, where: str, depth: int) -> int:
         return 1 + sum(_check(part, names, where, depth - 1) for part in predicate.parts)
     if isinstance(predicate, Not):
         return 1 + _check(predicate.part, names, where, depth - 1)
-    column = names.column(predicate.column, where)
+    if isinstance(predicate, CompareValues):
+        for side in (predicate.left, predicate.right):
+            names.require_number(side, where, depth - 1)
+        return 1
+    column = names.column(predicate.column, where, text=True)
     if isinstance(predicate, IsNull):
         return 1
     if isinstance(predicate, Compare):
-        if predicate.op not in ("==", "!=") and column.kind not in ("integer", "real"):
+        if predicate.op not in ("==", "!=") and column.kind not in ("integer", "real", "date"):
             raise UsageError(
                 f"{where}: column {column.name!r} is {column.kind} and has no order.", hint="compare with == or !="
             )
@@ -67,12 +87,16 @@ def _check(predicate: Predicate, names: Names, where: str, depth: int) -> int:
     return 1 + len(predicate.values)
 
 
-def constant(column: Column, value: Constant, where: str) -> float:
-    """A plan's constant as the number that engines compare with: the number, 0 or 1, or the category's index.
+def constant(column: Column, value: Constant, where: str) -> float | str:
+    """A plan's constant as what engines compare with: the number, 0 or 1, the category's index, or the text.
 
     Raises:
         UsageError: the constant is not of the column's kind, not finite, or not a declared category.
     """
+    if column.kind == "text":
+        if not isinstance(value, str) or not value.strip() or len(value) > MAX_TEXT:
+            raise UsageError(f"{where}: column {column.name!r} is text; compare it with 1 to {MAX_TEXT} characters.")
+        return value
     if column.kind == "category":
         if not isinstance(value, str):
             raise UsageError(f"{where}: column {column.name!r} is a category; compare it with text.")
@@ -99,4 +123,4 @@ def constant(column: Column, value: Constant, where: str) -> float:
     return number
 
 
-__all__ = ["MAX_DEPTH", "MAX_NODES", "Names", "check_predicate", "constant"]
+__all__ = ["MAX_DEPTH", "MAX_NODES", "MAX_TEXT", "Names", "check_predicate", "constant"]

@@ -8,8 +8,19 @@ import msgspec
 
 from stead.core.schema import Schema
 from stead.plans.analysis import Contribution, analyse
-from stead.plans.query import And, Compare, Filter, Histogram, IsIn, IsNull, Or, Predicate, Query
-from stead.privacy.events import Composed, DiscreteGaussian, PrivacyEvent, SumOfDiscreteGaussians
+from stead.errors import UsageError
+from stead.plans.layout import Part
+from stead.plans.query import Derive, Distinct, Filter, LogisticScore, Query
+from stead.plans.reads import columns_named, values_named, work_of, work_of_value
+from stead.privacy.events import (
+    Composed,
+    DiscreteGaussian,
+    DiscreteLaplace,
+    PrivacyEvent,
+    SumOfDiscreteGaussians,
+    ThresholdedGaussian,
+    ThresholdedLaplace,
+)
 
 _CELL_BYTES = 8
 
@@ -44,52 +55,88 @@ def price_query(query: Query, schema: Schema, *, sites: int = 1, colluders: int 
 
 
 def query_event(query: Query, contribution: Contribution, *, sites: int = 1, colluders: int = 0) -> PrivacyEvent:
-    """What releasing ``query`` does: for each part, discrete Gaussian noise on integers that one person moves by l2.
+    """What releasing ``query`` does: for each part, noise on integers that one person moves by l2, or l1 with Laplace.
 
-    At one site the part's whole sigma is drawn there. Over several sites each adds a share of variance
+    At one site the part's whole noise is drawn there. Over several sites each adds a share of variance
     ``sigma^2 / (sites - colluders)``, and as many shares as are counted hide one person.
+
+    Raises:
+        UsageError: several sites cannot answer it together.
     """
+    if sites > 1:
+        require_additive(query)
     events: list[PrivacyEvent] = []
     shares = sites - colluders
-    for part, l2, sigma in zip(contribution.parts, contribution.l2, query.sigmas, strict=True):
-        if sites == 1:
-            events.append(DiscreteGaussian(sigma=sigma, sensitivity=float(l2)))
-        else:
+    bounds = zip(contribution.parts, contribution.l2, contribution.l1, query.sigmas, strict=True)
+    for part, l2, l1, sigma in bounds:
+        if sites > 1:
             share = sigma / math.sqrt(shares)
-            events.append(SumOfDiscreteGaussians(sigma_share=share, shares=shares, l2=float(l2), dimension=part.size))
+            events.append(SumOfDiscreteGaussians(sigma_share=share, shares=shares, l2=l2, dimension=part.size))
+        elif query.noise == "laplace":
+            events.append(DiscreteLaplace(scale=sigma, sensitivity=l1))
+        else:
+            events.append(DiscreteGaussian(sigma=sigma, sensitivity=l2))
+    if query.private_keys is not None:
+        chosen, most = query.private_keys, contribution.usage.groups
+        if query.noise == "laplace":
+            events.append(ThresholdedLaplace(chosen.sigma, chosen.threshold, each=1, keys=most))
+        else:
+            events.append(ThresholdedGaussian(chosen.sigma, chosen.threshold, each=1, keys=most))
     return Composed(events=tuple(events))
 
 
+def require_additive(query: Query) -> None:
+    """Raise unless each site's integers can be added up to an answer over all of them.
+
+    Raises:
+        UsageError: naming what cannot be added.
+    """
+    distinct = next((each for each in query.aggregates if isinstance(each, Distinct)), None)
+    if distinct is not None:
+        raise UsageError(
+            f"aggregate {distinct.name!r} counts different values: sites cannot add theirs, as one value may be at "
+            "several.",
+            hint="people can be counted over sites; a histogram of a category shows which values occur",
+        )
+    if query.private_keys is not None:
+        raise UsageError(
+            f"group_by_private: which values of {query.private_keys.column!r} occur is found at one site.",
+            hint="ask the sites one by one, or relabel to public categories",
+        )
+    if query.noise != "gaussian":
+        raise UsageError("noise that several sites add up is Gaussian.", hint='noise="gaussian"')
+
+
 def _work_per_row(query: Query, contribution: Contribution) -> int:
-    work = 1 + 2 * len(query.group_by)
+    work = 1 + 2 * len(query.group_by) + 4 * len(query.joins)
+    if contribution.usage.chosen or query.private_keys is not None:
+        work += 16
     for step in query.steps:
-        work += _nodes(step.where) if isinstance(step, Filter) else 2
+        if isinstance(step, Filter):
+            work += work_of(step.where)
+        else:
+            work += work_of_value(step.value) if isinstance(step, Derive) else 2
     for aggregate in query.aggregates:
-        edges = len(aggregate.edges) if isinstance(aggregate, Histogram) else 0
-        work += 1 + edges.bit_length()
-    return work + 4 * len(contribution.parts)
+        edges = len(getattr(aggregate, "edges", ()))
+        work += 1 + edges.bit_length() + (64 if isinstance(aggregate, LogisticScore) else 0)
+    return work + sum(_work_of_part(part) for part in contribution.parts)
 
 
-def _nodes(predicate: Predicate) -> int:
-    if isinstance(predicate, And | Or):
-        return 1 + sum(_nodes(part) for part in predicate.parts)
-    if isinstance(predicate, IsIn):
-        return 1 + len(predicate.values)
-    return 1 if isinstance(predicate, Compare | IsNull) else 1 + _nodes(predicate.part)
-
-
-def columns_named(predicate: Predicate) -> set[str]:
-    """The columns that a condition reads."""
-    if isinstance(predicate, And | Or):
-        return set().union(*(columns_named(part) for part in predicate.parts))
-    if isinstance(predicate, Compare | IsIn | IsNull):
-        return {predicate.column}
-    return columns_named(predicate.part)
+def _work_of_part(part: Part) -> int:
+    return 4 * part.cells if part.kind in ("moments", "score") else 4
 
 
 def _columns_read(query: Query) -> set[str]:
-    read = set(query.group_by) | {a.column for a in query.aggregates if a.column is not None}
+    read = set(query.group_by)
+    if query.private_keys is not None:
+        read.add(query.private_keys.column)
+    for aggregate in query.aggregates:
+        single = (getattr(aggregate, field, None) for field in ("column", "time", "event", "target"))
+        several = (getattr(aggregate, field, ()) for field in ("columns", "features"))
+        read |= {name for name in single if name is not None} | {name for names in several for name in names}
     for step in query.steps:
         if isinstance(step, Filter):
             read |= columns_named(step.where)
+        elif isinstance(step, Derive):
+            read |= values_named(step.value)
     return read

@@ -1,0 +1,77 @@
+"""The schema of joined rows: what a question on several datasets of one population is analysed, priced and read by.
+
+Everything that looks at a query's columns is given this schema, so that a join is known in one place alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from stead.core.schema import Column, Schema
+from stead.errors import UnboundedContribution, UsageError
+from stead.plans.query import Join, Query
+
+MAX_JOINS = 4
+MAX_JOINED_ROWS = 1 << 20
+
+
+def joined_schema(query: Query, schema: Schema, find: Callable[[str], Schema]) -> Schema:
+    """The public description of the rows that ``query`` reads: ``schema`` itself where it joins nothing.
+
+    One person with at most L rows here and R rows in a joined dataset has at most L x R joined rows.
+
+    Args:
+        query: the question.
+        schema: of its own dataset.
+        find: the schema of another dataset at the same node by name.
+
+    Raises:
+        UnknownColumn: the joined dataset has not such a column.
+        UnboundedContribution: one person could have more than 2^20 joined rows.
+        UsageError: the datasets are not of one population with people told apart, or a dataset is joined twice.
+    """
+    names = [query.dataset, *(join.dataset for join in query.joins)]
+    if len(query.joins) > MAX_JOINS or len(set(names)) != len(names):
+        raise UsageError(f"a question joins up to {MAX_JOINS} other datasets, each of them once.")
+    for join in query.joins:
+        schema = _join(query.dataset, schema, join, find(join.dataset))
+    return schema
+
+
+def joined_columns(join: Join, left: Schema, right: Schema) -> tuple[tuple[str, Column], ...]:
+    """Each joined column's new name, and the column as the other dataset declares it."""
+    taken = {column.name for column in left.columns}
+    return tuple(
+        (f"{join.dataset}.{name}" if name in taken else name, right.column(name)) for name in join.columns
+    )
+
+
+def _join(dataset: str, left: Schema, join: Join, right: Schema) -> Schema:
+    where = f"join of {join.dataset!r}"
+    if left.person is None or right.person is None:
+        lacking = dataset if left.person is None else join.dataset
+        raise UsageError(
+            f"{where}: dataset {lacking!r} has no person column, so its rows cannot be told to be anybody's.",
+            hint="the owner declares `person` in the schema",
+        )
+    if left.population != right.population:
+        raise UsageError(
+            f"{where}: {dataset!r} is of population {left.population!r}, {join.dataset!r} of {right.population!r}.",
+            hint="a question is about one population, whose account pays",
+        )
+    if not join.columns or len(set(join.columns)) != len(join.columns):
+        raise UsageError(f"{where}: name the columns to join, each once.")
+    if right.person in join.columns:
+        raise UsageError(f"{where}: column {right.person!r} tells people apart; it joins by itself.")
+    rows = left.rows_per_person * right.rows_per_person
+    if rows > MAX_JOINED_ROWS:
+        raise UnboundedContribution(
+            f"{where}: one {left.unit} could have {rows} joined rows; the limit is {MAX_JOINED_ROWS}.",
+            hint="declare smaller rows_per_person",
+        )
+    columns = tuple(
+        msgspec.structs.replace(column, name=name) for name, column in joined_columns(join, left, right)
+    )
+    return msgspec.structs.replace(left, columns=left.columns + columns, rows_per_person=rows)
