@@ -52,7 +52,7 @@ def ask(*aggregates, steps=(), group_by=(), sigmas=None):
 def opened(schema, rows, directory):
     directory.mkdir(exist_ok=True)
     questions.write_arrow(schema, rows, directory / "rows.arrow")
-    load(directory / "rows.arrow", DatasetCard("any", schema), directory, limits=ONE)
+    load(directory / "rows.arrow", DatasetCard("any", schema), directory, limits=ONE, person_secret=bytes(32))
     return Table(directory, DatasetCard("any", schema), limits=ONE)
 
 
@@ -295,7 +295,9 @@ def shown(error):
 def test_canaries_in_rows_appear_in_no_load_error(tmp_path, content):
     (tmp_path / "rows.csv").write_text(content)
     with pytest.raises(SteadError) as caught:
-        load(tmp_path / "rows.csv", DatasetCard("heart", SCHEMA), tmp_path / "store", limits=ONE)
+        load(
+            tmp_path / "rows.csv", DatasetCard("heart", SCHEMA), tmp_path / "store", limits=ONE, person_secret=bytes(32)
+        )
     assert CANARY not in shown(caught.value)
 
 

@@ -62,6 +62,18 @@ def test_a_dry_run_checks_everything_and_keeps_nothing(run, made):
     run("data", "add", "heart.csv", "--card", "nothing.toml", "--dry-run", code=2)
 
 
+def test_dates_are_shown_as_dates(run, made):
+    card, rows = made / "card.toml", made / "heart.csv"
+    days = 'bounds = { low = "1999-12-31", high = "2000-01-01" }'
+    card.write_text(f'{card.read_text()}\n[[schema.columns]]\nname = "seen"\nkind = "date"\n{days}\n')
+    header, *lines = rows.read_text().splitlines()
+    rows.write_text("\n".join([f"{header},seen", *(f"{line},1999-12-31" for line in lines)]))
+    run("data", "add", "heart.csv", "--card", "card.toml")
+    shown = run("data", "show", "heart", "--rows", "40").out
+    assert "1999-12-31 to 2000-01-01" in shown
+    assert shown.count("1999-12-31") + shown.count("2000-01-01") == 2 + 40
+
+
 def test_the_card_is_shown_before_rows_are_loaded(run, made):
     card = made / "card.toml"
     card.write_text(card.read_text().replace("[4, 50]", "[40, 50]"))

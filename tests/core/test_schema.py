@@ -31,6 +31,11 @@ def test_bounds_have_a_width_and_a_middle():
         {"name": "a", "kind": "integer"},
         {"name": "a", "kind": "real"},
         {"name": "a", "kind": "boolean", "bounds": Bounds(low=0, high=1)},
+        {"name": "a", "kind": "date"},
+        {"name": "a", "kind": "date", "bounds": Bounds(low=0, high=1.5)},
+        {"name": "a", "kind": "date", "bounds": Bounds(low=0, high=2932897)},
+        {"name": "a", "kind": "date", "bounds": Bounds(low=-719163, high=0)},
+        {"name": "a", "kind": "date", "bounds": Bounds(low=0, high=9), "categories": ("x",)},
         {"name": "a", "kind": "category"},
         {"name": "a", "kind": "category", "categories": ("x", "x")},
         {"name": "a", "kind": "text", "categories": ("x",)},
@@ -75,3 +80,7 @@ def test_an_unknown_column_gets_the_nearest_name_as_a_hint():
     with pytest.raises(UnknownColumn) as far:
         schema.column("zzz")
     assert far.value.hint == "columns: age, sex"
+
+
+def test_a_date_column_may_span_all_days_that_can_be_written():
+    assert Column("seen", "date", Bounds(-719162, 2932896)).bounds.width == 3652058

@@ -46,6 +46,43 @@ def test_nobody_else_can_read_it(path):
     assert {stat.S_IMODE((path / part).stat().st_mode) for part in ("data", "tls")} == {0o700}
 
 
+def test_the_person_secret_is_made_once_and_kept(path):
+    made = make(path)
+    secret = made.person_secret(SystemEntropy())
+    assert len(secret) == 32
+    assert stat.S_IMODE((path / "person.secret").stat().st_mode) == 0o600
+    assert Home.open(path).person_secret(SystemEntropy()) == secret
+    (path / "person.secret").unlink()  # as in a home of an earlier version
+    again = Home.open(path).person_secret(SystemEntropy())
+    assert again != secret
+    assert Home.open(path).person_secret(SystemEntropy()) == again
+    assert sorted(file.name for file in path.iterdir()) == ["data", "node.key", "person.secret", "stead.toml", "tls"]
+
+
+def test_of_two_processes_that_make_the_secret_one_wins(path):
+    """The other one was between looking and writing; it reads what is there."""
+    home = make(path)
+    (path / "person.secret").unlink()
+
+    class Slow(SeededEntropy):
+        def take(self, size_bytes):
+            (path / "person.secret").write_bytes(bytes(range(32)))
+            (path / "person.secret").chmod(0o600)
+            return super().take(size_bytes)
+
+    assert home.person_secret(Slow(1)) == bytes(range(32))
+
+
+def test_a_person_secret_that_is_not_one(path):
+    home = make(path)
+    (path / "person.secret").write_bytes(bytes(31))
+    with pytest.raises(UsageError, match="holds 31 bytes, not 32"):
+        home.person_secret(SystemEntropy())
+    (path / "person.secret").chmod(0o644)
+    with pytest.raises(UsageError, match="open to others"):
+        home.person_secret(SystemEntropy())
+
+
 def test_a_directory_that_is_taken_is_left_as_it_is(path):
     first = make(path)
     with pytest.raises(UsageError, match="there is a node already"):

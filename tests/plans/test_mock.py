@@ -20,7 +20,8 @@ SCHEMA = Schema(
         Column("sex", "category", categories=("f", "m"), missing_rate=1.0),
         Column("stage", "category", categories=("i", "ii", "iii")),
         Column("dead", "boolean", missing_rate=0.5),
-        Column("letter", "text"),
+        Column("letter", "text", missing_rate=0.2),
+        Column("seen", "date", Bounds(-3, 400), missing_rate=0.1),
     ),
     people=(100, 500),
     person="pid",
@@ -43,6 +44,18 @@ def test_types_bounds_categories_and_missing_rates():
     assert set(rows["sex"]) == {None}
     assert set(rows["stage"]) == {"i", "ii", "iii"}
     assert set(rows["dead"]) == {True, False, None}
+    seen = rows["seen"][~np.isnan(rows["seen"])]
+    assert -3 <= seen.min() < seen.max() <= 400
+    assert np.all(seen == np.rint(seen))
+    assert binomtest(len(seen), 3000, 0.9).pvalue > 1e-6
+
+
+def test_texts_repeat():
+    letters = mock_rows(SCHEMA, 3000)["letter"].tolist()
+    words = set(letters) - {None}
+    assert None in letters
+    assert all(isinstance(word, str) for word in words)
+    assert min(letters.count(word) for word in words) >= 100
 
 
 def test_rows_per_person():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,10 @@ import click
 
 from stead.cli.owner import next_step, node_option, opened
 from stead.cli.style import emit_json, emit_table, json_option, say
+from stead.core.dates import iso
 
 if TYPE_CHECKING:
-    from stead.core.schema import Column, DatasetCard
+    from stead.core.schema import Column, DatasetCard, Kind
 
 _MOST_MOCK_ROWS = 1000
 
@@ -130,9 +132,10 @@ def show(name: str, rows: int, node: Path, as_json: bool) -> None:
         return
     _show_card(card)
     if rows:
-        mock = {column: list(values) for column, values in mock_rows(card.schema, rows).items()}
+        mock = mock_rows(card.schema, rows)
+        cells = [[_cell(value, column.kind) for value in mock[column.name]] for column in card.schema.columns]
         click.echo("\nmock rows, made from the card alone:")
-        emit_table(tuple(mock), [tuple(_cell(value) for value in row) for row in zip(*mock.values(), strict=True)])
+        emit_table(tuple(mock), list(zip(*cells, strict=True)))
 
 
 def _show_card(card: DatasetCard) -> None:
@@ -161,16 +164,20 @@ def _show_card(card: DatasetCard) -> None:
 def _values(column: Column, person: str | None) -> str:
     if column.name == person:
         return "tells people apart; not kept"
+    if column.kind == "date" and column.bounds:
+        return f"{iso(column.bounds.low)} to {iso(column.bounds.high)}"
     if column.bounds:
         return f"{column.bounds.low:g} to {column.bounds.high:g} {column.unit}".strip()
-    return ", ".join(column.categories) or ("not kept" if column.kind == "text" else "")
+    return ", ".join(column.categories) or ("not public" if column.kind == "text" else "")
 
 
 def _share(rate: float) -> str:
     return f"{rate:.0%}" if rate else ""
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, kind: Kind) -> str:
     if value is None:
         return ""
+    if kind == "date" and isinstance(value, float):
+        return "" if math.isnan(value) else iso(value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -6,6 +6,7 @@ schema can rule out is refused as it is typed, with the nearest thing that would
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 import math
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,7 @@ from stead.client.pending import Pending
 from stead.client.preview import Preview
 from stead.client.question import Question, Source
 from stead.client.values import plain_number, several
+from stead.core.dates import day, iso
 from stead.core.schema import Column
 from stead.errors import UsageError
 from stead.plans.query import (
@@ -211,6 +213,8 @@ def _constant(declared: Column, value: object) -> Constant:
         if isinstance(plain, bool) or not isinstance(plain, int | float) or not math.isfinite(plain):
             raise UsageError(f"column {declared.name!r} is {kind}: compare it to a finite number, not {plain!r}.")
         return plain
+    if kind == "date":
+        return _day(declared, plain)
     if kind == "boolean":
         if not isinstance(plain, bool):
             raise UsageError(f"column {declared.name!r} is boolean: compare it to True or False, not {plain!r}.")
@@ -222,6 +226,18 @@ def _constant(declared: Column, value: object) -> Constant:
         hint = f'did you mean "{near[0]}"?' if near else "categories: " + ", ".join(declared.categories)
         raise UsageError(f"column {declared.name!r} has no category {plain!r}.", hint=hint)
     return plain
+
+
+def _day(declared: Column, value: object) -> float:
+    """A day as a notebook writes it, as the plan's number of days."""
+    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        value = value.isoformat()
+    if not isinstance(value, str):
+        raise UsageError(
+            f"column {declared.name!r} is date: compare it to a day, not {value!r}.",
+            hint=f'for example heart.{declared.name} >= "{iso(declared.bounds.low) if declared.bounds else ""}"',
+        )
+    return day(value)
 
 
 def _numeric(declared: Column, what: str) -> str:
@@ -286,12 +302,14 @@ class Aggregation:
 
 
 def column_text(column: Column) -> str:
-    """A column's declaration in a few words: ``int 18-100``, ``{F,M}``, ``float 60-220 mmHg``, ``bool``."""
+    """A column in a few words: ``int 18–100``, ``{F,M}``, ``float 60–220 mmHg``, ``date 1950-01-01 – 2025-12-31``."""
     if column.kind == "category":
         return "{" + ",".join(column.categories) + "}"
-    short = {"integer": "int", "real": "float", "boolean": "bool", "text": "text"}[column.kind]
+    short = {"integer": "int", "real": "float", "boolean": "bool"}.get(column.kind, column.kind)
     if column.bounds is None:
         return short
+    if column.kind == "date":
+        return f"{short} {iso(column.bounds.low)} – {iso(column.bounds.high)}"
     return f"{short} {column.bounds.low:g}–{column.bounds.high:g}{' ' + column.unit if column.unit else ''}"
 
 

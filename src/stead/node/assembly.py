@@ -77,7 +77,12 @@ def open_node(
     except BaseException:
         store.close()
         raise
-    registry = Registry(books, home.data, limits=Limits(threads=settings.threads, memory_mb=settings.memory_mb))
+    registry = Registry(
+        books,
+        home.data,
+        limits=Limits(threads=settings.threads, memory_mb=settings.memory_mb),
+        person_secret=lambda: home.person_secret(entropy),
+    )
     words = language()
     appraiser = Appraiser(books, words, card=registry.card)
     sessions = Sessions(books)

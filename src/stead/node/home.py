@@ -4,6 +4,7 @@
 
     stead.toml        the settings; each can be overridden by STEAD_<NAME> in the environment
     node.key          the identity, Ed25519, readable by its owner alone
+    person.secret     32 bytes that the identities of people are hashed under, readable by its owner alone
     store.db          ledger, log, requests (or a PostgreSQL URL in the settings)
     checkpoint.txt    the last signed head of the log; an older store beside it is refused
     data/             one database file for each dataset
@@ -18,15 +19,16 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, final
 
 import msgspec
 
 from stead.core.entropy import Entropy
-from stead.core.keys import Key, write_private
+from stead.core.keys import Key, read_private, write_private
 from stead.errors import UsageError
+from stead.node.services.person_keys import SECRET_BYTES
 from stead.node.toml import read_toml
 
 _PREFIX: Final = "STEAD_"
@@ -106,6 +108,22 @@ class Home:
         """The file the node writes its own log lines to."""
         return self.path / "node.log"
 
+    def person_secret(self, entropy: Entropy) -> bytes:
+        """The 32 bytes that identities are hashed under in all datasets of this node; made when there are none yet.
+
+        Raises:
+            UsageError: the file cannot be read or written, is open to others, or holds something else.
+        """
+        path = self.path / "person.secret"
+        if not path.exists():
+            _write_once(path, entropy.take(SECRET_BYTES))
+        secret = read_private(path)
+        if len(secret) != SECRET_BYTES:
+            raise UsageError(
+                f"{path} holds {len(secret)} bytes, not {SECRET_BYTES}.", hint="restore it from the node's backup"
+            )
+        return secret
+
     def discard(self) -> None:
         """Take away a home that was just made and never held anything."""
         for part in (*self.path.iterdir(),):
@@ -159,6 +177,7 @@ class Home:
             raise UsageError(f"{path} cannot be made: {error.strerror}.") from None
         key = Key.generate(entropy)
         key.save(path / "node.key")
+        _write_once(path / "person.secret", entropy.take(SECRET_BYTES))
         write_private(path / "stead.toml", _to_toml(settings).encode())  # a store's URL may hold a password
         return cls(path, settings, key)
 
@@ -180,6 +199,17 @@ class Home:
             raise UsageError(f"{file} cannot be read: {error.strerror}.") from None
         settings = read_toml(text, Settings, str(file), overriding=_from_environment())
         return cls(path, settings, Key.load(path / "node.key"))
+
+
+def _write_once(path: Path, secret: bytes) -> None:
+    """Make a file whole or not at all; of two processes that make it at once, the first one's stays."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    write_private(partial, secret)
+    try:
+        with suppress(FileExistsError):
+            os.link(partial, path)
+    finally:
+        partial.unlink()
 
 
 def _from_environment() -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -19,7 +19,14 @@ _MISSING: Final = re.compile(r"Object missing required field `(.*)`")
 _NO_WORD: Final = re.compile(r"Invalid enum value '(.*)'")
 
 
-def read_toml(text: str, type_: type[T], what: str, *, overriding: Mapping[str, Any] | None = None) -> T:
+def read_toml(
+    text: str,
+    type_: type[T],
+    what: str,
+    *,
+    overriding: Mapping[str, Any] | None = None,
+    prepare: Callable[[dict[str, Any]], None] | None = None,
+) -> T:
     """The value that a TOML text describes.
 
     Args:
@@ -27,6 +34,7 @@ def read_toml(text: str, type_: type[T], what: str, *, overriding: Mapping[str, 
         type_: what it must be.
         what: what errors call the file.
         overriding: keys that win over those of the file; texts are converted to what they must be.
+        prepare: changes what the text says into what the type holds, where people write it another way.
 
     Raises:
         UsageError: not TOML; or an unknown or missing key, or a value that cannot be, with its place in the file.
@@ -36,6 +44,8 @@ def read_toml(text: str, type_: type[T], what: str, *, overriding: Mapping[str, 
     except (ValueError, RecursionError) as error:  # tomllib's own, numbers of thousands of digits, brackets without end
         raise UsageError(f"{what} is not TOML: {error}.") from None
     values |= overriding or {}
+    if prepare is not None:
+        prepare(values)
     try:
         return msgspec.convert(values, type_, strict=overriding is None)
     except msgspec.ValidationError as error:

@@ -83,7 +83,7 @@ def write(frame, path):
 def test_every_format_gives_the_same_table(tmp_path, name):
     rows = mock_rows(SCHEMA, 120)
     write(pd.DataFrame(rows), tmp_path / name)
-    load(tmp_path / name, DatasetCard("heart", SCHEMA), tmp_path / "store", limits=ONE)
+    load(tmp_path / name, DatasetCard("heart", SCHEMA), tmp_path / "store", limits=ONE, person_secret=bytes(32))
     with Table(tmp_path / "store", DatasetCard("heart", SCHEMA), limits=ONE) as table:
         assert table.run(QUERY).tolist() == run_reference(QUERY, SCHEMA, rows).tolist()
 
@@ -99,7 +99,7 @@ def test_typed_columns_of_other_widths_are_read(tmp_path):
         }
     )
     frame.to_parquet(tmp_path / "h.parquet")
-    load(tmp_path / "h.parquet", DatasetCard("heart", SCHEMA), tmp_path, limits=ONE)
+    load(tmp_path / "h.parquet", DatasetCard("heart", SCHEMA), tmp_path, limits=ONE, person_secret=bytes(32))
     with Table(tmp_path, DatasetCard("heart", SCHEMA), limits=ONE) as table:
         rows = table.columns(["age", "bp", "sex", "dead"]).columns
     assert rows["age"].tolist() == [40, 50, 60]
@@ -117,20 +117,20 @@ def test_wrong_kind_names_the_column_and_not_the_value(tmp_path, column, value, 
     frame.loc[3, column] = value
     frame.to_csv(tmp_path / "h.csv", index=False)
     with pytest.raises(UsageError) as caught:
-        load(tmp_path / "h.csv", DatasetCard("heart", SCHEMA), tmp_path / "store", limits=ONE)
+        load(tmp_path / "h.csv", DatasetCard("heart", SCHEMA), tmp_path / "store", limits=ONE, person_secret=bytes(32))
     assert caught.value.what == f"column {column!r} holds values that are not of kind {kind}."
 
 
 def test_missing_declared_column(tmp_path):
     pd.DataFrame(mock_rows(SCHEMA, 20)).drop(columns="bp").to_csv(tmp_path / "h.csv", index=False)
     with pytest.raises(UsageError, match="no column 'bp'"):
-        load(tmp_path / "h.csv", DatasetCard("heart", SCHEMA), tmp_path / "store", limits=ONE)
+        load(tmp_path / "h.csv", DatasetCard("heart", SCHEMA), tmp_path / "store", limits=ONE, person_secret=bytes(32))
 
 
 def test_names_agree_letter_by_letter(tmp_path):
     pd.DataFrame(mock_rows(SCHEMA, 20)).rename(columns={"bp": "BP"}).to_csv(tmp_path / "h.csv", index=False)
     with pytest.raises(UsageError, match="no column 'bp'"):
-        load(tmp_path / "h.csv", DatasetCard("heart", SCHEMA), tmp_path / "store", limits=ONE)
+        load(tmp_path / "h.csv", DatasetCard("heart", SCHEMA), tmp_path / "store", limits=ONE, person_secret=bytes(32))
 
 
 def test_duckdb_file_with_several_tables_needs_a_name_and_runs_no_view(tmp_path):
@@ -141,10 +141,10 @@ def test_duckdb_file_with_several_tables_needs_a_name_and_runs_no_view(tmp_path)
         connection.execute("CREATE VIEW looks AS SELECT * FROM read_csv('/etc/passwd')")
     card = DatasetCard("heart", SCHEMA)
     with pytest.raises(UsageError, match="holds 2 tables; name one"):
-        load(tmp_path / "h.duckdb", card, tmp_path / "store", limits=ONE)
+        load(tmp_path / "h.duckdb", card, tmp_path / "store", limits=ONE, person_secret=bytes(32))
     with pytest.raises(UsageError, match="none called 'looks'"):
-        load(tmp_path / "h.duckdb", card, tmp_path / "store", limits=ONE, table="looks")
-    load(tmp_path / "h.duckdb", card, tmp_path / "store", limits=ONE, table="pa'tients")
+        load(tmp_path / "h.duckdb", card, tmp_path / "store", limits=ONE, table="looks", person_secret=bytes(32))
+    load(tmp_path / "h.duckdb", card, tmp_path / "store", limits=ONE, table="pa'tients", person_secret=bytes(32))
 
 
 def test_only_the_named_file_is_read(tmp_path):
@@ -152,7 +152,7 @@ def test_only_the_named_file_is_read(tmp_path):
         (tmp_path / name).write_text("x\n1\n")
     schema = Schema("p", "row", (Column("x", "integer", Bounds(0, 9)),), (1, 9))
     with pytest.raises(UsageError, match="stand for many files"):
-        load(tmp_path / "h-*.csv", DatasetCard("x", schema), tmp_path / "store")
+        load(tmp_path / "h-*.csv", DatasetCard("x", schema), tmp_path / "store", person_secret=bytes(32))
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_only_the_named_file_is_read(tmp_path):
 def test_files_that_are_not_what_they_say(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UsageError, match=message):
-        load(tmp_path / name, DatasetCard("heart", SCHEMA), tmp_path / "store", limits=ONE)
+        load(tmp_path / name, DatasetCard("heart", SCHEMA), tmp_path / "store", limits=ONE, person_secret=bytes(32))
 
 
 def test_format_is_told_by_content_first(tmp_path):
@@ -183,7 +183,9 @@ def test_arrow_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
     write(pd.DataFrame(mock_rows(SCHEMA, 5)), tmp_path / "h.arrow")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingExtra, match="pyarrow"):
-        load(tmp_path / "h.arrow", DatasetCard("heart", SCHEMA), tmp_path / "store", limits=ONE)
+        load(
+            tmp_path / "h.arrow", DatasetCard("heart", SCHEMA), tmp_path / "store", limits=ONE, person_secret=bytes(32)
+        )
 
 
 def test_card_from_toml(tmp_path):
@@ -211,19 +213,58 @@ def test_card_says_what_is_wrong(tmp_path, old, new, message):
         load_card(tmp_path / "card.toml")
 
 
+SEEN = (
+    CARD
+    + """
+[[schema.columns]]
+name = "seen"
+kind = "date"
+bounds = { low = "1950-01-01", high = 2025-12-31 }
+"""
+)
+
+
+def test_dates_of_a_card_are_texts_or_toml_dates(tmp_path):
+    (tmp_path / "card.toml").write_text(SEEN)
+    # 1950-01-01 lies 7305 days before 1970; 56 years with 14 leap days, less one day, to 2025-12-31
+    assert load_card(tmp_path / "card.toml").schema.column("seen").bounds == Bounds(-7305, 56 * 365 + 14 - 1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"1950-01-01"', "1950", "column 'seen', low: a date column is bounded by dates"),
+        ('"1950-01-01"', "1950-01-01T00:00:00Z", "column 'seen', low: a date column is bounded by dates"),
+        ('"1950-01-01"', '"1.1.1950"', "column 'seen', low: '1.1.1950' is no day"),
+        ("2025-12-31", '"2025-02-29"', "column 'seen', high: there is no day 2025-02-29"),
+        (", high = 2025-12-31", "", "key 'high' is missing"),
+        ("2025-12-31", "1949-12-31", "low < high"),
+        ('{ low = "1950-01-01", high = 2025-12-31 }', '"1950"', "bounds"),
+        ('bounds = { low = "1950-01-01", high = 2025-12-31 }', "", "column 'seen' is date and needs bounds"),
+    ],
+)
+def test_dates_of_a_card_that_are_wrong(tmp_path, old, new, message):
+    assert old in SEEN
+    (tmp_path / "card.toml").write_text(SEEN.replace(old, new, 1))
+    with pytest.raises(UsageError, match=message):
+        load_card(tmp_path / "card.toml")
+
+
 def test_draft_holds_names_and_types_and_nothing_of_the_rows(tmp_path):
     frame = pd.DataFrame(
         {"who": ["CANARY-1", "CANARY-2"], "age": [4417, 9931], "weight": [71.25, 80.5], "dead": [True, False]}
-    )
+    ).assign(seen=["2001-04-17", "2001-04-18"], last=["2001-04-17 10:00", "2001-04-18 11:00"])
     write(frame, tmp_path / "h.csv")
     draft = schema_draft(tmp_path / "h.csv")
-    for secret in ("CANARY", "4417", "9931", "71.25", "80.5"):
+    for secret in ("CANARY", "4417", "9931", "71.25", "80.5", "2001"):
         assert secret not in draft
     for line in (
         'name = "who"',
         'name = "age"\nkind = "integer"',
         'name = "weight"\nkind = "real"',
         'kind = "boolean"',
+        'name = "seen"\nkind = "date"',
+        'name = "last"\nkind = "date"',
     ):
         assert line in draft
     (tmp_path / "card.toml").write_text(draft)

@@ -53,7 +53,7 @@ c,-5,secret,inf,f,1
 @pytest.fixture
 def table(tmp_path):
     (tmp_path / "heart.csv").write_text(CSV)
-    load(tmp_path / "heart.csv", DatasetCard("heart", SCHEMA), tmp_path / "store", limits=ONE)
+    load(tmp_path / "heart.csv", DatasetCard("heart", SCHEMA), tmp_path / "store", limits=ONE, person_secret=bytes(32))
     with Table(tmp_path / "store", DatasetCard("heart", SCHEMA), limits=ONE) as opened:
         yield opened
 
@@ -150,7 +150,7 @@ def test_engine_reference_and_pandas_agree(tmp_path_factory, data):
     directory = tmp_path_factory.mktemp("agree")
     questions.write_arrow(schema, rows, directory / "rows.arrow")
     card = DatasetCard("any", schema)
-    load(directory / "rows.arrow", card, directory, limits=ONE)
+    load(directory / "rows.arrow", card, directory, limits=ONE, person_secret=bytes(32))
     with Table(directory, card, limits=ONE) as opened:
         for query in data.draw(st.lists(questions.queries(schema), min_size=6, max_size=6)):
             expected = with_pandas(query, schema, rows)
@@ -194,7 +194,7 @@ def test_sums_are_exact_beyond_doubles(tmp_path):
     """Eight integers whose sum a float64 cannot hold."""
     schema = Schema("p", "row", (Column("x", "integer", Bounds(0, 2**60)),), people=(1, 10))
     (tmp_path / "x.csv").write_text("x\n" + "\n".join(str(2**60) for _ in range(9)))
-    load(tmp_path / "x.csv", DatasetCard("x", schema), tmp_path, limits=ONE)
+    load(tmp_path / "x.csv", DatasetCard("x", schema), tmp_path, limits=ONE, person_secret=bytes(32))
     with Table(tmp_path, DatasetCard("x", schema), limits=ONE) as opened:
         part = parts(ask(Sum("s", "x")), schema)[0]
         assert opened.run(ask(Sum("s", "x"))).tolist() == [9 * 2**60 // int(part.step)]
@@ -211,26 +211,34 @@ def test_training_rows(table):
         pickle.dumps(rows)
 
 
-def test_rows_keep_the_file_s_order(tmp_path):
-    """Ranks and training rows follow the file, also when several threads read it."""
+def test_rows_stand_by_person_and_within_one_in_the_file_s_order(tmp_path):
+    """People come in the order of their first row, also when several threads read the file."""
     size = 300_000
     people = np.random.default_rng(0).integers(0, 1000, size)
     frame = pd.DataFrame({"who": people.astype(str), "x": np.arange(size, dtype=float)})
     frame.to_parquet(tmp_path / "long.parquet", row_group_size=20_000)
     schema = Schema("p", "person", (Column("who", "text"), Column("x", "real", Bounds(0, size))), (1, 2000), "who", 3)
-    load(tmp_path / "long.parquet", DatasetCard("long", schema), tmp_path, limits=Limits(threads=2, memory_mb=256))
+    load(
+        tmp_path / "long.parquet",
+        DatasetCard("long", schema),
+        tmp_path,
+        limits=Limits(threads=2, memory_mb=256),
+        person_secret=bytes(32),
+    )
     with Table(tmp_path, DatasetCard("long", schema)) as opened:
         held = opened.columns(["x"])
     first = frame[frame.groupby("who").cumcount() < 3]
-    assert held.columns["x"].tolist() == first["x"].tolist()
-    assert held.person.tolist() == pd.factorize(first["who"])[0].tolist()
+    person = pd.factorize(first["who"])[0]
+    order = np.argsort(person, kind="stable")
+    assert held.columns["x"].tolist() == first["x"].to_numpy()[order].tolist()
+    assert held.person.tolist() == person[order].tolist()
 
 
 def test_undeclared_columns_and_identities_are_not_kept(table, tmp_path):
     stored = table_path(tmp_path / "store", "heart").read_bytes()
     assert b"secret" not in stored
     names = table._connection.execute("SELECT column_name FROM duckdb_columns() WHERE table_name = 'rows'").fetchall()
-    assert {name for (name,) in names} == {"person_index", "person_rank", "c1", "c2", "c3", "c4"}
+    assert {name for (name,) in names} == {"person_index", "person_rank", "person_key", "c1", "c2", "c3", "c4"}
     with pytest.raises(UnknownColumn, match="note"):
         table.columns(["note"])
     with pytest.raises(UsageError, match="tells people apart"):
@@ -239,7 +247,9 @@ def test_undeclared_columns_and_identities_are_not_kept(table, tmp_path):
 
 def test_report_is_for_the_owner_s_eyes_only(tmp_path):
     (tmp_path / "heart.csv").write_text(CSV)
-    report = load(tmp_path / "heart.csv", DatasetCard("heart", SCHEMA), tmp_path / "store", limits=ONE)
+    report = load(
+        tmp_path / "heart.csv", DatasetCard("heart", SCHEMA), tmp_path / "store", limits=ONE, person_secret=bytes(32)
+    )
     assert repr(report) == "LoadReport(<redacted>)"
     assert (report.rows, report.people, report.without_person, report.beyond_rank) == (6, 3, 1, 1)
     assert report.lines() == [
@@ -257,16 +267,34 @@ def test_declared_number_of_people_is_held(tmp_path, people, side):
     schema = Schema("north", "patient", SCHEMA.columns, people, "pid", 2)
     (tmp_path / "heart.csv").write_text(CSV)
     with pytest.raises(UsageError, match=f"holds {side} people than"):
-        load(tmp_path / "heart.csv", DatasetCard("heart", schema), tmp_path / "store")
+        load(tmp_path / "heart.csv", DatasetCard("heart", schema), tmp_path / "store", person_secret=bytes(32))
     assert list((tmp_path / "store").iterdir()) == []
 
 
 def test_failed_load_keeps_the_earlier_table(table, tmp_path):
     (tmp_path / "worse.csv").write_text(CSV.replace("120.5", "high"))
     with pytest.raises(UsageError, match="column 'bp' holds values that are not of kind real"):
-        load(tmp_path / "worse.csv", table.card, tmp_path / "store", limits=ONE)
+        load(tmp_path / "worse.csv", table.card, tmp_path / "store", limits=ONE, person_secret=bytes(32))
     with Table(tmp_path / "store", table.card, limits=ONE) as again:
         assert again.run(ask(Count("n"))).tolist() == [4]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE OR REPLACE TABLE about AS SELECT schema_digest FROM about",
+        "UPDATE about SET format = 1",
+        "UPDATE about SET format = 3",
+        "DELETE FROM about",
+    ],
+)
+def test_a_file_of_another_form_is_refused(table, tmp_path, statement):
+    table.close()
+    with duckdb.connect(str(table_path(tmp_path / "store", "heart"))) as connection:
+        connection.execute(statement)
+    with pytest.raises(UsageError, match="another version of stead") as refused:
+        Table(tmp_path / "store", table.card, limits=ONE)
+    assert "stead data add" in refused.value.hint
 
 
 def test_another_schema_needs_another_load(table, tmp_path):

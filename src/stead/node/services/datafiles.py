@@ -7,14 +7,16 @@ without a header would otherwise show its first row as column names.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import duckdb
 import msgspec
 
+from stead.core.dates import day
 from stead.core.schema import DatasetCard
 from stead.errors import UsageError
 from stead.node.services.duck import Limits, identifier, open_locked
@@ -126,7 +128,35 @@ def load_card(path: Path) -> DatasetCard:
         raise UsageError(f"the card {path.name!r} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise UsageError(f"the card {path.name!r} is not UTF-8 text.") from None
-    return read_toml(text, DatasetCard, f"the card {path.name!r}")
+    what = f"the card {path.name!r}"
+    return read_toml(text, DatasetCard, what, prepare=lambda values: _days(values, what))
+
+
+def _days(values: dict[str, Any], what: str) -> None:
+    """Put numbers of days where a card has dates: the bounds of its date columns, as TOML dates or as texts.
+
+    A plain number is refused there: it would be far more often a year than a number of days.
+    """
+    schema = values.get("schema")
+    columns = schema.get("columns") if isinstance(schema, dict) else None
+    for column in columns if isinstance(columns, list) else []:
+        if not isinstance(column, dict) or column.get("kind") != "date":
+            continue
+        bounds: Any = column.get("bounds")
+        for end in ("low", "high"):
+            if not isinstance(bounds, dict) or end not in bounds:
+                continue
+            bounds[end] = _written_day(bounds[end], f"{what}, column {column.get('name')!r}, {end}")
+
+
+def _written_day(held: object, place: str) -> float:
+    is_date = isinstance(held, dt.date) and not isinstance(held, dt.datetime)
+    if not is_date and not isinstance(held, str):
+        raise UsageError(f"{place}: a date column is bounded by dates.", hint='low = "1950-01-01"')
+    try:
+        return day(str(held))
+    except UsageError as error:
+        raise UsageError(f"{place}: {error.what}", hint=error.hint) from None
 
 
 def schema_draft(path: Path, *, table: str = "") -> str:
@@ -158,9 +188,13 @@ def schema_draft(path: Path, *, table: str = "") -> str:
 def _draft_column(name: str, type_: str) -> list[str]:
     base = type_.split("(", maxsplit=1)[0]
     kind = _KINDS.get(base, "integer" if base.endswith(("INT", "INTEGER")) else "text")
+    if base == "DATE" or base.startswith("TIMESTAMP"):
+        kind = "date"
     lines = ["[[schema.columns]]", f"name = {json.dumps(name, ensure_ascii=False)}", f'kind = "{kind}"']
     if kind in ("integer", "real"):
         lines.append("# bounds = { low = , high = }   # the range that you declare, whatever the rows hold")
+    if kind == "date":
+        lines.append("# bounds = { low = , high = }   # the days that you declare, as 1950-01-01")
     if kind == "text":
         lines.append('# for answers: kind = "category" and categories = ["…", "…"]')
     return lines

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import final
 
@@ -34,12 +35,14 @@ class Registry:
         books: the node's records.
         directory: where the files of rows are.
         limits: what one question may use of the machine.
+        person_secret: gives the node's secret that identities are hashed under; asked when rows are loaded.
     """
 
-    def __init__(self, books: Books, directory: Path, *, limits: Limits) -> None:
+    def __init__(self, books: Books, directory: Path, *, limits: Limits, person_secret: Callable[[], bytes]) -> None:
         self._books = books
         self._directory = directory
         self._limits = limits
+        self._person_secret = person_secret
         self._open: dict[str, tuple[_Version, Table]] = {}
         self._lock = threading.Lock()
 
@@ -60,7 +63,7 @@ class Registry:
         """
         fingerprint = self._fingerprint(source)
         self._refuse_second_budget(card, fingerprint)
-        report = load(source, card, self._directory, limits=self._limits, table=table)
+        report = self._load(source, card, self._directory, table)
         body, now = codec.encode(card), self._books.log.now()
         row = {
             "name": card.name,
@@ -91,7 +94,7 @@ class Registry:
         self._refuse_second_budget(card, self._fingerprint(source))
         self._directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="check-", dir=self._directory) as directory:
-            return load(source, card, Path(directory), limits=self._limits, table=table)
+            return self._load(source, card, Path(directory), table)
 
     def cards(self) -> tuple[DatasetCard, ...]:
         """All public cards, by name."""
@@ -128,6 +131,10 @@ class Registry:
             for _, table in self._open.values():
                 table.close()
             self._open.clear()
+
+    def _load(self, source: Path, card: DatasetCard, directory: Path, table: str) -> LoadReport:
+        secret = self._person_secret()
+        return load(source, card, directory, person_secret=secret, limits=self._limits, table=table)
 
     def _row(self, name: str) -> tuple[DatasetCard, _Version]:
         columns = tables.datasets.c

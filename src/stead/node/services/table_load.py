@@ -3,6 +3,9 @@
 What a cell cannot be read as is an error for the owner, who learns the column and no value. NULL, NaN and the usual
 spellings of nothing are missing; numbers outside the bounds and categories that are not declared are kept out of
 answers (moved to the bound, or missing) and counted for the owner.
+
+A person's identity is read as one text whatever the file's type, without the spaces around it and without the ``.0``
+of a whole number, so that 7, 7.0 and "7" are one person. Only a keyed hash of it is stored.
 """
 
 # ruff: noqa: S608 - the text is fixed words and numbers of columns; constants are parameters
@@ -15,14 +18,22 @@ import duckdb
 import msgspec
 
 from stead.core.codec import digest, encode
-from stead.core.schema import Column, Schema
+from stead.core.schema import MAX_TEXT, Column, Schema
 from stead.errors import UsageError
 from stead.node.services.datafiles import Source, open_source
 from stead.node.services.duck import Limits
+from stead.node.services.person_keys import KEY_OF_PERSON, PersonKeys
 
 _NOTHING = "('', 'na', 'n/a', 'nan', 'null', 'none')"
 _TRUE = "('true', 't', 'yes', 'y', '1', '1.0')"
 _FALSE = "('false', 'f', 'no', 'n', '0', '0.0')"
+_DAY = (  # a day, and perhaps a time and a zone behind it
+    r"'[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"([ t][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?( ?(z|utc|[+-][0-9]{2}(:?[0-9]{2})?))?)?'"
+)
+
+FORMAT = 2
+"""The stored form's number: 2 is clustered by person, with person keys, dates and texts."""
 
 
 class ColumnCounts(msgspec.Struct, frozen=True):
@@ -74,7 +85,7 @@ class LoadReport(msgspec.Struct, frozen=True):
         return "LoadReport(<redacted>)"
 
 
-def fill(path: Path, schema: Schema, database: Path, *, table: str, limits: Limits) -> LoadReport:
+def fill(path: Path, schema: Schema, database: Path, *, table: str, limits: Limits, person_secret: bytes) -> LoadReport:
     """Write the stored form of ``path`` into the new file ``database``.
 
     Raises:
@@ -87,7 +98,8 @@ def fill(path: Path, schema: Schema, database: Path, *, table: str, limits: Limi
         except duckdb.Error:
             raise UsageError("the file's rows cannot be read.", hint="is every line as wide as the header?") from None
         _check_kinds(connection, schema)
-        _store(connection, schema)
+        keys = PersonKeys.of(person_secret)
+        _store(connection, schema, keys)
         report = _report(connection, schema)
         low, high = schema.people
         if not low <= report.people <= high:
@@ -96,8 +108,8 @@ def fill(path: Path, schema: Schema, database: Path, *, table: str, limits: Limi
                 f"the file holds {side} people than the schema declares ({low} to {high}).",
                 hint="declare a range that is true, and public",
             )
-        connection.execute("CREATE TABLE about (schema_digest BLOB)")
-        connection.execute("INSERT INTO about VALUES (?)", [schema_digest(schema)])
+        connection.execute("CREATE TABLE about (format INTEGER, schema_digest BLOB, key_check BLOB)")
+        connection.execute("INSERT INTO about VALUES (?, ?, ?)", [FORMAT, schema_digest(schema), keys.check])
         connection.execute("CHECKPOINT")
     return report
 
@@ -119,8 +131,8 @@ def _check_columns(source: Source, schema: Schema) -> None:
 
 
 def _stored(schema: Schema) -> list[tuple[int, Column]]:
-    """The columns that answers can use, with their number."""
-    return [(i, c) for i, c in enumerate(schema.columns) if c.kind != "text" and c.name != schema.person]
+    """The columns that are kept, with their number: all but the one that tells people apart."""
+    return [(i, c) for i, c in enumerate(schema.columns) if c.name != schema.person]
 
 
 def _stage(connection: duckdb.DuckDBPyConnection, source: Source, schema: Schema) -> None:
@@ -139,11 +151,22 @@ def _stage(connection: duckdb.DuckDBPyConnection, source: Source, schema: Schema
 
 
 def _identity(source: Source, name: str) -> str:
+    """A person's identity as text: the same for a number whatever its type, without the spaces around it."""
+    text = f"regexp_replace(trim({_text(source, name)}), '^(-?[0-9]+)[.]0+$', '\\1')"
+    return f"NULLIF(regexp_replace({text}, '^-0$', '0'), '')"
+
+
+def _text(source: Source, name: str) -> str:
+    """A cell as text; whole floats as integers are written, NaN as NULL."""
     index = source.names.index(name)
     cell = f"s{index}"
-    if source.types[index] in ("FLOAT", "DOUBLE"):
-        cell = f"CASE WHEN isnan({cell}) THEN NULL ELSE {cell} END"
-    return f"NULLIF(CAST({cell} AS VARCHAR), '')"
+    if source.types[index] not in ("FLOAT", "DOUBLE"):
+        return f"CAST({cell} AS VARCHAR)"
+    whole = f"{cell} = trunc({cell}) AND abs({cell}) < 1e38"
+    return (
+        f"CASE WHEN isnan({cell}) THEN NULL WHEN {whole} THEN CAST(CAST({cell} AS HUGEINT) AS VARCHAR) "
+        f"ELSE CAST({cell} AS VARCHAR) END"
+    )
 
 
 def _raw(source: Source, column: Column) -> str:
@@ -151,17 +174,27 @@ def _raw(source: Source, column: Column) -> str:
     index = source.names.index(column.name)
     if column.kind == "category":
         return f"CAST(s{index} AS VARCHAR)"
-    if column.bounds is not None and source.types[index] in ("FLOAT", "DOUBLE"):
+    if column.kind == "text":
+        return _text(source, column.name)
+    if column.kind in ("integer", "real") and source.types[index] in ("FLOAT", "DOUBLE"):
         return f"CASE WHEN isnan(s{index}) THEN NULL ELSE CAST(s{index} AS DOUBLE) END"
-    text = f"lower(trim(CAST(s{index} AS VARCHAR)))"
+    cell = f"s{index}"
+    if source.types[index] == "TIMESTAMP WITH TIME ZONE":
+        cell = f"make_timestamp(epoch_us({cell}))"  # as UTC, whatever zone this machine is in
+    text = f"lower(trim(CAST({cell} AS VARCHAR)))"
     return f"CASE WHEN {text} IN {_NOTHING} THEN NULL ELSE {text} END"
 
 
 def _typed(column: Column, index: int) -> str:
     if column.kind == "category":
         return f"r{index}"
+    if column.kind == "text":
+        return f"NULLIF(left(trim(r{index}), {MAX_TEXT}), '')"
     if column.kind == "boolean":
         return f"CASE WHEN r{index} IN {_TRUE} THEN TRUE WHEN r{index} IN {_FALSE} THEN FALSE END"
+    if column.kind == "date":
+        days = f"TRY_CAST(left(r{index}, 10) AS DATE) - DATE '1970-01-01'"
+        return f"CASE WHEN regexp_full_match(r{index}, {_DAY}) THEN CAST({days} AS DOUBLE) END"
     number = f"TRY_CAST(r{index} AS DOUBLE)"
     if column.kind == "real":
         return number
@@ -170,7 +203,7 @@ def _typed(column: Column, index: int) -> str:
 
 def _check_kinds(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
     """A value that is there and cannot be read as its column's kind is the owner's to mend."""
-    typed = [(index, column) for index, column in _stored(schema) if column.kind != "category"]
+    typed = [(index, column) for index, column in _stored(schema) if column.kind not in ("category", "text")]
     wrong = [f"COALESCE(bool_or(r{index} IS NOT NULL AND v{index} IS NULL), FALSE)" for index, _ in typed]
     if not wrong:
         return
@@ -180,8 +213,8 @@ def _check_kinds(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
             raise UsageError(f"column {column.name!r} holds values that are not of kind {column.kind}.")
 
 
-def _store(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
-    """The stored table, in the source's order, with each row's rank among its person's rows."""
+def _store(connection: duckdb.DuckDBPyConnection, schema: Schema, keys: PersonKeys) -> None:
+    """The stored table, one person's rows after another's, each with its rank in the source's order."""
     columns, joins = [], []
     for index, column in _stored(schema):
         if column.kind != "category":
@@ -194,17 +227,20 @@ def _store(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
         )
         columns.append(f"k{index}.code AS c{index}")
         joins.append(f"LEFT JOIN k{index} ON k{index}.value = v{index}")
-    person = "position AS person_index, CAST(0 AS BIGINT) AS person_rank"
+    person = "position AS person_index, CAST(0 AS BIGINT) AS person_rank, CAST(NULL AS HUGEINT) AS person_key"
     if schema.person is not None:
         connection.execute(
-            "CREATE TEMP TABLE persons AS "
-            "SELECT person, row_number() OVER (ORDER BY min(position)) - 1 AS person_index FROM staged "
-            "WHERE person IS NOT NULL GROUP BY person"
+            "CREATE TEMP TABLE persons AS SELECT person, "
+            f"row_number() OVER (ORDER BY min(position)) - 1 AS person_index, {KEY_OF_PERSON} AS person_key "
+            "FROM staged WHERE person IS NOT NULL GROUP BY person",
+            keys.parameters,
         )
         joins.append("JOIN persons ON persons.person = staged.person")
-        person = "person_index, row_number() OVER (PARTITION BY person_index ORDER BY position) - 1 AS person_rank"
+        rank = "row_number() OVER (PARTITION BY person_index ORDER BY position) - 1"
+        person = f"person_index, {rank} AS person_rank, person_key"
     connection.execute(
-        f"CREATE TABLE rows AS SELECT {', '.join([person, *columns])} FROM staged {' '.join(joins)} ORDER BY position"
+        f"CREATE TABLE rows AS SELECT {', '.join([person, *columns])} FROM staged {' '.join(joins)} "
+        "ORDER BY person_index, person_rank"
     )
 
 
@@ -219,6 +255,8 @@ def _report(connection: duckdb.DuckDBPyConnection, schema: Schema) -> LoadReport
     )
     columns = []
     for index, column in _stored(schema):
+        if column.kind == "text":
+            continue
         missing = one(f"SELECT count_if(c{index} IS NULL) FROM rows")[0]
         outside = undeclared = 0
         if column.bounds is not None:

@@ -5,8 +5,11 @@ its person's rows; ``Table`` answers questions from it. DuckDB runs locked: no e
 spill directory, no change of configuration, and no SQL but what ``stead.node.services.table_sql`` makes.
 
 Stored form: table ``rows`` with ``person_index`` (0, 1, … in order of first appearance; the identity itself is not
-kept), ``person_rank`` (0, 1, … in the source's order) and ``cI`` for the schema's column I: DOUBLE for numbers,
-BOOLEAN, or the INTEGER index of a category. Text columns are not kept.
+kept), ``person_rank`` (0, 1, … in the source's order), ``person_key`` (HUGEINT, the same for one person in all datasets
+of a node, see ``stead.node.services.person_keys``; NULL without a person column) and ``cI`` for the schema's column I:
+DOUBLE for numbers and for dates (days since 1970-01-01), BOOLEAN, the INTEGER index of a category, or VARCHAR for text.
+Rows are ordered by ``person_index`` and ``person_rank``: one person's rows are neighbours. Table ``about`` has one row:
+the form's number, the digest of the schema, and the name of the secret behind the keys.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from stead.core.codec import digest, encode
 from stead.core.schema import Column, DatasetCard, Schema
 from stead.errors import NodeError, UsageError
 from stead.node.services.duck import Limits, open_locked
-from stead.node.services.table_load import LoadReport, fill, schema_digest
+from stead.node.services.table_load import FORMAT, LoadReport, fill, schema_digest
 from stead.node.services.table_sql import Statement, read_expression, statements
 from stead.plans.analysis import MAX_TOTAL, Part, parts
 from stead.plans.query import Query
@@ -52,7 +55,13 @@ class TrainingRows(msgspec.Struct, frozen=True):
 
 
 def load(
-    source: str | Path, card: DatasetCard, directory: Path, *, limits: Limits | None = None, table: str = ""
+    source: str | Path,
+    card: DatasetCard,
+    directory: Path,
+    *,
+    person_secret: bytes,
+    limits: Limits | None = None,
+    table: str = "",
 ) -> LoadReport:
     """Turn an owner's file into the node's own file of the dataset, replacing an earlier one whole.
 
@@ -60,6 +69,7 @@ def load(
         source: a CSV, Parquet, Arrow IPC or DuckDB file.
         card: the dataset's card; its schema decides what is kept.
         directory: where the node keeps datasets.
+        person_secret: the node's 32 secret bytes that identities are hashed under; not stored with the rows.
         limits: what DuckDB may use.
         table: which table of a DuckDB file; needed when it holds several.
 
@@ -76,7 +86,7 @@ def load(
     partial = final.with_suffix(".partial")
     _remove(partial)
     try:
-        report = fill(Path(source), card.schema, partial, table=table, limits=limits)
+        report = fill(Path(source), card.schema, partial, table=table, limits=limits, person_secret=person_secret)
         partial.replace(final)
     finally:
         _remove(partial)
@@ -101,12 +111,29 @@ class Table:
             raise UsageError(f"dataset {card.name!r} has no rows in this node.", hint="stead data add")
         self.card = card
         self._connection = open_locked(path, limits or Limits(), read_only=True)
+        try:
+            self.key_check = self._check_form()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _check_form(self) -> bytes:
+        """Refuse a file of another form or schema; the name of the secret behind its person keys."""
         with self._cursor() as cursor:
-            stored = cursor.execute("SELECT schema_digest FROM stored.main.about").fetchone()
-        if stored is None or bytes(stored[0]) != schema_digest(card.schema):
+            cursor.execute("SELECT * FROM stored.main.about")
+            names = [column[0] for column in cursor.description or ()]
+            about = dict(zip(names, cursor.fetchone() or (), strict=False))
+        if about.get("format") != FORMAT:
             raise UsageError(
-                f"dataset {card.name!r} was loaded under another schema.", hint="add the data again with this schema"
+                f"dataset {self.card.name!r} was stored by another version of stead, in a form that is not read here.",
+                hint=f"add the data again: stead data add FILE --card CARD replaces {self.card.name!r}",
             )
+        if bytes(about["schema_digest"]) != schema_digest(self.schema):
+            raise UsageError(
+                f"dataset {self.card.name!r} was loaded under another schema.",
+                hint="add the data again with this schema",
+            )
+        return bytes(about["key_check"])
 
     @property
     def schema(self) -> Schema:
