@@ -45,7 +45,7 @@ def price_query(query: Query, schema: Schema, *, sites: int = 1, colluders: int 
     """The price of a question at one site; see ``stead.plans.price.price``."""
     contribution = analyse(query, schema)
     rows_most = schema.people[1] * schema.rows_per_person
-    columns = len(_columns_read(query)) + (schema.person is not None)
+    columns = len(columns_read(query)) + (schema.person is not None)
     return Price(
         event=query_event(query, contribution, sites=sites, colluders=colluders),
         flops=rows_most * _work_per_row(query, contribution),
@@ -126,7 +126,8 @@ def _work_of_part(part: Part) -> int:
     return 4 * part.cells if part.kind in ("moments", "score") else 4
 
 
-def _columns_read(query: Query) -> set[str]:
+def columns_read(query: Query, *, steps: bool = True) -> set[str]:
+    """The columns that groups and aggregates read, and with ``steps`` those that filters and derived columns do."""
     read = set(query.group_by)
     if query.private_keys is not None:
         read.add(query.private_keys.column)
@@ -134,7 +135,7 @@ def _columns_read(query: Query) -> set[str]:
         single = (getattr(aggregate, field, None) for field in ("column", "time", "event", "target"))
         several = (getattr(aggregate, field, ()) for field in ("columns", "features"))
         read |= {name for name in single if name is not None} | {name for names in several for name in names}
-    for step in query.steps:
+    for step in query.steps if steps else ():
         if isinstance(step, Filter):
             read |= columns_named(step.where)
         elif isinstance(step, Derive):

@@ -29,7 +29,13 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 def open_locked(
-    database: Path | None, limits: Limits, *, read_only: bool, reads: tuple[Path, ...] = (), attach: Path | None = None
+    database: Path | None,
+    limits: Limits,
+    *,
+    read_only: bool,
+    reads: tuple[Path, ...] = (),
+    attach: Path | None = None,
+    joined: tuple[Path, ...] = (),
 ) -> duckdb.DuckDBPyConnection:
     """A connection to ``database`` that can touch nothing else but its spill directory and the files ``reads``.
 
@@ -42,6 +48,7 @@ def open_locked(
         read_only: open it for reading.
         reads: files that statements may read.
         attach: a DuckDB file to open for reading under the name ``source_file``.
+        joined: more of the node's own files, to be read as ``joined1``, ``joined2``, …
 
     Raises:
         UsageError: ``attach`` is not a DuckDB file that this version reads.
@@ -55,6 +62,8 @@ def open_locked(
             mode = "READ_ONLY" if read_only else "READ_WRITE"
             connection.execute(f"ATTACH {literal(str(database))} AS stored ({mode})")
             connection.execute("USE stored")
+        for number, other in enumerate(joined, start=1):
+            connection.execute(f"ATTACH {literal(str(other))} AS joined{number} (READ_ONLY)")
     except duckdb.Error:
         connection.close()
         raise NodeError("a dataset's file cannot be opened.") from None

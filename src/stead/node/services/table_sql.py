@@ -12,65 +12,61 @@ missing, and the one cast from a float to an integer is a TRY_CAST of a value in
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 
 from stead.core.schema import Column, Schema
-from stead.plans.analysis import Part, group_keys
-from stead.plans.predicates import constant
-from stead.plans.query import And, Clip, Compare, Filter, Histogram, IsIn, IsNull, Or, Predicate, Query
-
-_OPERATORS = {"==": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+from stead.node.services.value_sql import Fragment, Rows, clipped, search
+from stead.plans.analysis import asked_schema, group_keys, usage
+from stead.plans.joining import joined_columns, joined_schema
+from stead.plans.layout import LATTICE_BITS, Part
+from stead.plans.query import Clip, Derive, Filter, Histogram, Query, Survival
 
 
 class Statement(msgspec.Struct, frozen=True):
-    """One SELECT: rows of (group, cell or 0, integers …), one integer for each of ``parts``."""
+    """One SELECT: rows of (group, cell, integers …).
+
+    ``places`` says of each integer to which part, and behind which of the group's cells, the row's cell belongs. The
+    cells of a tree are its leaves.
+    """
 
     text: str
-    parameters: tuple[float | int, ...]
-    parts: tuple[int, ...]
+    parameters: tuple[Any, ...]
+    places: tuple[tuple[int, int], ...]
 
 
-class _Rows:
-    """The row steps as common table expressions, their parameters in the order of the text."""
+class Sources(msgspec.Struct, frozen=True):
+    """The schemas of a query's own dataset and of those it joins, by name."""
 
-    def __init__(self, schema: Schema) -> None:
-        self.schema = schema
-        self.numbers = {column.name: index for index, column in enumerate(schema.columns)}
-        self.tables: list[str] = []
-        self.parameters: list[float | int] = []
+    own: Schema
+    others: Mapping[str, Schema]
 
-    def cell(self, name: str) -> str:
-        return f"c{self.numbers[name]}"
-
-    def add(self, select: str) -> None:
-        """One more expression that reads the one before it, written ``{before}``."""
-        before = f"t{len(self.tables) - 1}"
-        self.tables.append(f"t{len(self.tables)} AS ({select.format(before=before)})")
+    def joined(self, query: Query) -> Schema:
+        """The schema of the joined rows."""
+        return joined_schema(query, self.own, lambda name: self.others[name])
 
 
-def statements(query: Query, schema: Schema, layout: tuple[Part, ...]) -> tuple[Statement, ...]:
-    """The SELECTs whose rows fill the released vector: one for counts and sums, one for each histogram.
+def statements(query: Query, sources: Sources, layout: tuple[Part, ...]) -> tuple[Statement, ...]:
+    """The SELECTs whose rows fill the released vector: one for counts and sums, one for each part with cells.
 
     Args:
-        query: a question that ``stead.plans.analysis.parts`` accepts for ``schema``.
-        schema: the public description.
-        layout: ``parts(query, schema)``.
+        query: a question that ``stead.plans.analysis.parts`` accepts, whose bounding needs no look at groups.
+        sources: the public descriptions.
+        layout: ``parts`` of the query.
     """
-    rows = _row_steps(query, schema)
-    flat = tuple(index for index, part in enumerate(layout) if part.kind != "cells")
-    found = [_flat(rows, layout, flat)] if flat else []
-    found += [_cells(rows, query, layout, index) for index, part in enumerate(layout) if part.kind == "cells"]
-    return tuple(found)
+    flat = [index for index, part in enumerate(layout) if part.kind not in ("cells", "tree", "survival")]
+    found = [_flat(row_steps(query, sources), layout, flat)] if flat else []
+    celled = [index for index in range(len(layout)) if index not in flat]
+    return tuple(found + [_cells(row_steps(query, sources), query, layout, index) for index in celled])
 
 
-def read_expression(column: Column, index: int) -> tuple[str, list[float | int]]:
+def read_expression(column: Column, cell: str) -> Fragment:
     """How every engine reads a stored column: numbers inside the declared bounds, NaN as missing."""
     if column.bounds is None:
-        return f"c{index}", []
-    return _clipped(f"c{index}", column.bounds.low, column.bounds.high)
-
-
-def _clipped(cell: str, low: float, high: float) -> tuple[str, list[float | int]]:
+        return cell, []
+    low, high = column.bounds.low, column.bounds.high
     text = (
         f"CASE WHEN {cell} IS NULL OR isnan({cell}) THEN NULL "
         f"WHEN {cell} < CAST(? AS DOUBLE) THEN CAST(? AS DOUBLE) "
@@ -79,107 +75,165 @@ def _clipped(cell: str, low: float, high: float) -> tuple[str, list[float | int]
     return text, [low, low, high, high]
 
 
-def _row_steps(query: Query, schema: Schema) -> _Rows:
-    rows = _Rows(schema)
-    read: list[str] = []
-    for index, column in enumerate(schema.columns):
-        if column.kind == "text" or column.name == schema.person:
-            continue
-        text, parameters = read_expression(column, index)
-        read.append(f"{text} AS c{index}")
-        rows.parameters += parameters
-    rows.parameters.append(schema.rows_per_person)
-    selected = ", ".join(read) or "1 AS nothing"
-    rows.tables.append(f"t0 AS (SELECT {selected} FROM stored.main.rows WHERE person_rank < CAST(? AS BIGINT))")
+def row_steps(query: Query, sources: Sources) -> Rows:
+    """All row steps, and at the end ``group_index`` for the rows that are in a group."""
+    schema = sources.joined(query)
+    rows = Rows(schema, asked_schema(query, schema))
+    _read(query, sources, rows, schema)
     for step in query.steps:
         if isinstance(step, Filter):
-            text = _truth(step.where, rows)
-            rows.add(f"SELECT * FROM {{before}} WHERE {text}")
+            text, parameters = rows.truth(step.where)
+            rows.add(f"SELECT * FROM {{before}} WHERE {text}", parameters)
         elif isinstance(step, Clip):
-            cell = rows.cell(step.column)
-            text, parameters = _clipped(cell, step.bounds.low, step.bounds.high)
-            rows.parameters += parameters
-            rows.add(f"SELECT * REPLACE ({text} AS {cell}) FROM {{before}}")
-    _group(query, rows)
+            cell = rows.cells[step.column]
+            rows.cells[step.column] = rows.keep(clipped(cell, step.bounds))[0]
+        elif isinstance(step, Derive):
+            rows.derive(rows.schema.column(step.name), step.value)
+    index = "CAST(0 AS BIGINT)"
+    for name, keys in zip(query.group_by, group_keys(query, schema), strict=True):
+        index = f"({index} * {len(keys)} + CAST({rows.cells[name]} AS BIGINT))"
+    names = query.group_by if query.private_keys is None else (*query.group_by, query.private_keys.column)
+    known = " AND ".join(f"{rows.cells[name]} IS NOT NULL" for name in names) or "TRUE"
+    rows.add(f"SELECT *, {index} AS group_index FROM {{before}} WHERE {known}", [])
     return rows
 
 
-def _group(query: Query, rows: _Rows) -> None:
-    index = "CAST(0 AS BIGINT)"
-    for name, keys in zip(query.group_by, group_keys(query, rows.schema), strict=True):
-        index = f"({index} * {len(keys)} + CAST({rows.cell(name)} AS BIGINT))"
-    known = " AND ".join(f"{rows.cell(name)} IS NOT NULL" for name in query.group_by) or "TRUE"
-    rows.add(f"SELECT *, {index} AS group_index FROM {{before}} WHERE {known}")
+def _read(query: Query, sources: Sources, rows: Rows, schema: Schema) -> None:
+    """The rows in use: each person's first ones, with the joined columns."""
+    most = usage(query, schema).rows
+    read: list[str] = ["r0.person_index AS person_index", "r0.person_rank AS rank0"]
+    parameters: list[Any] = []
+    tables, where, joined = "stored.main.rows AS r0", [f"r0.person_rank < CAST(? AS BIGINT)"], sources.own
+    bounds: list[Any] = [min(most, sources.own.rows_per_person)]
+    _select(sources.own, sources.own.columns, "r0", rows, read, parameters)
+    joins: list[Any] = []
+    for number, join in enumerate(query.joins, start=1):
+        right, word = sources.others[join.dataset], "JOIN" if join.how == "inner" else "LEFT JOIN"
+        tables += (
+            f" {word} joined{number}.main.rows AS r{number} ON r{number}.person_key = r0.person_key "
+            f"AND r{number}.person_rank < CAST(? AS BIGINT)"
+        )
+        joins.append(right.rows_per_person)
+        read.append(f"COALESCE(r{number}.person_rank, 0) AS rank{number}")
+        named = joined_columns(join, joined, right)
+        _join_columns(right, named, f"r{number}", rows, read, parameters)
+        joined = msgspec.structs.replace(
+            joined, columns=joined.columns + tuple(msgspec.structs.replace(c, name=n) for n, c in named)
+        )
+    rows.tables.append(f"t0 AS (SELECT {', '.join(read)} FROM {tables} WHERE {' AND '.join(where)})")
+    rows.parameters += [*parameters, *joins, *bounds]
+    if query.joins and most < schema.rows_per_person:
+        order = ", ".join(f"rank{number}" for number in range(len(query.joins) + 1))
+        rank = f"row_number() OVER (PARTITION BY person_index ORDER BY {order})"
+        rows.add(f"SELECT * FROM (SELECT *, {rank} AS joined_rank FROM {{before}}) WHERE joined_rank <= CAST(? AS BIGINT)", [most])
 
 
-def _truth(predicate: Predicate, rows: _Rows) -> str:
-    """A two-valued condition; appends its constants in the order of the text."""
-    if isinstance(predicate, And | Or):
-        word, empty = (" AND ", "TRUE") if isinstance(predicate, And) else (" OR ", "FALSE")
-        return "(" + (word.join(_truth(part, rows) for part in predicate.parts) or empty) + ")"
-    if isinstance(predicate, Compare | IsIn | IsNull):
-        cell = rows.cell(predicate.column)
-        if isinstance(predicate, IsNull):
-            return f"({cell} IS NULL)"
-        column = rows.schema.column(predicate.column)
-        values = predicate.values if isinstance(predicate, IsIn) else (predicate.value,)
-        rows.parameters += [constant(column, value, "filter") for value in values]
-        if isinstance(predicate, Compare):
-            test = f"CAST({cell} AS DOUBLE) {_OPERATORS[predicate.op]} CAST(? AS DOUBLE)"
-        else:
-            listed = ", ".join("CAST(? AS DOUBLE)" for _ in values)
-            test = f"CAST({cell} AS DOUBLE) IN ({listed})" if values else "FALSE"
-        return f"COALESCE({test}, FALSE)"
-    return f"(NOT {_truth(predicate.part, rows)})"
+def _select(
+    schema: Schema, columns: tuple[Column, ...], source: str, rows: Rows, read: list[str], parameters: list[Any]
+) -> None:
+    for column in columns:
+        if column.name != schema.person:
+            text, bounds = read_expression(column, f"{source}.c{schema.columns.index(column)}")
+            read.append(f"{text} AS {rows.cells[column.name]}")
+            parameters += bounds
 
 
-def _flat(rows: _Rows, layout: tuple[Part, ...], chosen: tuple[int, ...]) -> Statement:
-    parameters: list[float | int] = []
-    integers: list[str] = []
+def _join_columns(
+    right: Schema,
+    named: tuple[tuple[str, Column], ...],
+    source: str,
+    rows: Rows,
+    read: list[str],
+    parameters: list[Any],
+) -> None:
+    for name, column in named:
+        text, bounds = read_expression(column, f"{source}.c{right.columns.index(column)}")
+        read.append(f"{text} AS {rows.cells[name]}")
+        parameters += bounds
+
+
+def _flat(rows: Rows, layout: tuple[Part, ...], chosen: list[int]) -> Statement:
+    integers: list[Fragment] = []
+    places: list[tuple[int, int]] = []
     for index in chosen:
-        part = layout[index]
-        if part.column is None:
-            integers.append("count(*)")
-        elif part.kind == "count":
-            integers.append(f"count({rows.cell(part.column)})")
-        else:
-            value = f"CAST({rows.cell(part.column)} AS DOUBLE)"
-            steps = f"trunc(({value} - CAST(? AS DOUBLE)) / CAST(? AS DOUBLE))"
-            integers.append(f"COALESCE(sum(TRY_CAST({steps} AS BIGINT)), 0)")
-            parameters += [part.offset, part.step]
-    asked = ", ".join(integers)
-    last = f"t{len(rows.tables) - 1}"
-    text = f"WITH {', '.join(rows.tables)} SELECT group_index, 0, {asked} FROM {last} GROUP BY group_index"
-    return Statement(text, (*rows.parameters, *parameters), chosen)
+        found = _integers(rows, layout[index])
+        integers += found
+        places += [(index, cell) for cell in range(len(found))]
+    asked = ", ".join(text for text, _ in integers)
+    text = f"WITH {', '.join(rows.tables)} SELECT group_index, 0, {asked} FROM {rows.last} GROUP BY group_index"
+    parameters = [parameter for _, found in integers for parameter in found]
+    return Statement(text, (*rows.parameters, *parameters), tuple(places))
 
 
-def _cells(rows: _Rows, query: Query, layout: tuple[Part, ...], index: int) -> Statement:
+def _integers(rows: Rows, part: Part) -> list[Fragment]:
+    """The aggregate expressions of a part without cells."""
+    cell = "" if part.column is None else rows.cells[part.column]
+    if part.kind == "count":
+        names = part.columns or ((part.column,) if part.column is not None else ())
+        if not names:
+            return [("count(*)", [])]
+        if len(names) == 1:
+            return [(f"count({rows.cells[names[0]]})", [])]
+        return [(f"count(CASE WHEN {_there(rows, names)} THEN 1 END)", [])]
+    if part.kind == "people":
+        person = "person_index" if part.column is None else f"CASE WHEN {cell} IS NOT NULL THEN person_index END"
+        return [(f"count(DISTINCT {person})", [])]
+    if part.kind == "distinct":
+        return [(f"count(DISTINCT {cell})", [])]
+    if part.kind == "sum":
+        steps = f"trunc((CAST({cell} AS DOUBLE) - CAST(? AS DOUBLE)) / CAST(? AS DOUBLE))"
+        return [(f"COALESCE(sum(TRY_CAST({steps} AS BIGINT)), 0)", [part.offset, part.step])]
+    return _moments(rows, part)
+
+
+def _moments(rows: Rows, part: Part) -> list[Fragment]:
+    """Centred integers and their products; the columns of the integers are added to the rows first."""
+    there = _there(rows, tuple(variable.column for variable in part.variables))
+    scaled = []
+    for variable in part.variables:
+        steps = f"trunc((CAST({rows.cells[variable.column]} AS DOUBLE) - CAST(? AS DOUBLE)) / CAST(? AS DOUBLE))"
+        scaled.append(rows.keep((f"CASE WHEN {there} THEN {steps} END", [variable.offset, variable.step]))[0])
+    products = [
+        f"trunc({a} * {b} / {1 << LATTICE_BITS})" for place, a in enumerate(scaled) for b in scaled[place:]
+    ]
+    return [(f"COALESCE(sum(TRY_CAST({steps} AS BIGINT)), 0)", []) for steps in (*scaled, *products)]
+
+
+def _there(rows: Rows, names: tuple[str, ...]) -> str:
+    return " AND ".join(f"{rows.cells[name]} IS NOT NULL" for name in names)
+
+
+def _cells(rows: Rows, query: Query, layout: tuple[Part, ...], index: int) -> Statement:
     part = layout[index]
     aggregate = next(a for a in query.aggregates if a.name == part.aggregate)
-    edges = aggregate.edges if isinstance(aggregate, Histogram) else ()
-    cell = rows.cell(part.column or "")
-    parameters: list[float | int] = []
-    inside = f"{cell} IS NOT NULL"
-    place = f"CAST({cell} AS BIGINT)"
-    if edges:
-        place = _search(cell, edges[:-1], parameters)
-        inside = f"{cell} >= CAST(? AS DOUBLE) AND {cell} <= CAST(? AS DOUBLE)"
-        parameters += [edges[0], edges[-1]]
-    last = f"t{len(rows.tables) - 1}"
-    placed = f"placed AS (SELECT group_index, {place} AS cell FROM {last} WHERE {inside})"
+    names = part.columns or (part.column or "",)
+    inside, parameters = _there(rows, names), list[Any]()
+    if part.kind == "survival" and isinstance(aggregate, Survival):
+        place, parameters = _survival(rows, aggregate)
+    elif part.kind == "tree":
+        leaf = f"floor(({rows.cells[names[0]]} - CAST(? AS DOUBLE)) / CAST(? AS DOUBLE))"
+        place = f"TRY_CAST(least(greatest({leaf}, 0), {part.leaves - 1}) AS BIGINT)"
+        parameters = [part.offset, part.step]
+    else:
+        edges = aggregate.edges if isinstance(aggregate, Histogram) else ()
+        place = f"CAST({rows.cells[names[0]]} AS BIGINT)"
+        if edges:
+            place = search(rows.cells[names[0]], edges[:-1], parameters)
+            inside = f"{rows.cells[names[0]]} >= CAST(? AS DOUBLE) AND {rows.cells[names[0]]} <= CAST(? AS DOUBLE)"
+            parameters += [edges[0], edges[-1]]
+    placed = f"placed AS (SELECT group_index, {place} AS cell FROM {rows.last} WHERE {inside})"
     text = (
         f"WITH {', '.join(rows.tables)}, {placed} "
         "SELECT group_index, cell, count(*) FROM placed GROUP BY group_index, cell"
     )
-    return Statement(text, (*rows.parameters, *parameters), (index,))
+    return Statement(text, (*rows.parameters, *parameters), ((index, 0),))
 
 
-def _search(cell: str, lefts: tuple[float, ...], parameters: list[float | int], first: int = 0) -> str:
-    """The index of the last of ``lefts`` that is not above the cell's value, by halving."""
-    if len(lefts) == 1:
-        return str(first)
-    half = len(lefts) // 2
-    parameters.append(lefts[half])
-    left = _search(cell, lefts[:half], parameters, first)
-    right = _search(cell, lefts[half:], parameters, first + half)
-    return f"CASE WHEN {cell} < CAST(? AS DOUBLE) THEN {left} ELSE {right} END"
+def _survival(rows: Rows, aggregate: Survival) -> Fragment:
+    """The cell of time, behind them those of the censored; later than the last edge is censored in the last cell."""
+    time, event = rows.cells[aggregate.time], rows.cells[aggregate.event]
+    bins = len(aggregate.edges) - 1
+    parameters: list[Any] = []
+    cell = search(time, aggregate.edges[:-1], parameters)
+    late = f"CASE WHEN {event} AND {time} <= CAST(? AS DOUBLE) THEN 0 ELSE {bins} END"
+    return f"({cell} + {late})", [*parameters, aggregate.edges[-1]]

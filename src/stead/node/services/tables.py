@@ -30,8 +30,9 @@ from stead.core.schema import Column, DatasetCard, Schema
 from stead.errors import NodeError, UsageError
 from stead.node.services.duck import Limits, open_locked
 from stead.node.services.table_load import FORMAT, LoadReport, fill, schema_digest
-from stead.node.services.table_sql import Statement, read_expression, statements
-from stead.plans.analysis import MAX_TOTAL, Part, parts
+from stead.node.services.table_run import run
+from stead.node.services.table_sql import Sources, read_expression
+from stead.plans.exact import Exact
 from stead.plans.query import Query
 
 
@@ -98,10 +99,61 @@ def table_path(directory: Path, dataset: str) -> Path:
     return directory / f"{digest('stead.table', encode(dataset)).hex()[:32]}.duckdb"
 
 
+class JoinedTables:
+    """A dataset with others of the same population joined on the person, read-only, for one question.
+
+    Args:
+        directory: where the node keeps datasets.
+        card: of the question's own dataset.
+        others: cards of the joined ones, in the order of the query's joins.
+        limits: what DuckDB may use.
+
+    Raises:
+        UsageError: a dataset has no rows here, or its people were told apart under another secret.
+    """
+
+    def __init__(
+        self, directory: Path, card: DatasetCard, others: Sequence[DatasetCard], *, limits: Limits | None = None
+    ) -> None:
+        self._sources = Sources(card.schema, {other.name: other.schema for other in others})
+        checks = set()
+        for each in (card, *others):
+            with Table(directory, each, limits=limits) as table:
+                checks.add(table.key_check)
+        if len(checks) > 1:
+            names = ", ".join(repr(each.name) for each in (card, *others))
+            raise UsageError(
+                f"the people of {names} were told apart under different secrets, and cannot be joined.",
+                hint="add the data again: stead data add",
+            )
+        paths = tuple(table_path(directory, other.name) for other in others)
+        self._connection = open_locked(
+            table_path(directory, card.name), limits or Limits(), read_only=True, joined=paths
+        )
+
+    def run(self, query: Query) -> Exact:
+        """The exact integers of ``query``, without noise, of the joined rows; raises as ``Table.run``."""
+        with quiet_cursor(self._connection) as cursor:
+            return run(cursor, query, self._sources)
+
+    def close(self) -> None:
+        """Give the files back."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return "JoinedTables(rows=<redacted>)"
+
+
 class Table:
     """One loaded dataset, read-only.
 
-    Questions are answered exactly: ``run`` equals ``stead.plans.sums.run_reference`` on the same rows. Safe to use
+    Questions are answered exactly: ``run`` equals ``stead.plans.sums.run_exact`` on the same rows. Safe to use
     from several threads; each call has its own cursor.
     """
 
@@ -140,20 +192,15 @@ class Table:
         """The public description of the table."""
         return self.card.schema
 
-    def run(self, query: Query) -> npt.NDArray[np.int64]:
-        """The exact integers of ``query``, without noise: the flat vector of ``parts(query, schema)``.
+    def run(self, query: Query) -> Exact:
+        """The exact integers of ``query``, without noise.
 
         Raises:
             UsageError: the question cannot be asked; never because of a row.
             NodeError: the engine itself failed; the text says nothing about rows.
         """
-        layout = parts(query, self.schema)
-        starts = np.cumsum([0] + [part.size for part in layout])
-        vector = np.zeros(int(starts[-1]), dtype=np.int64)
         with self._cursor() as cursor:
-            for statement in statements(query, self.schema, layout):
-                _place(vector, cursor, statement, layout, starts)
-        return vector
+            return run(cursor, query, Sources(self.schema, {}))
 
     def columns(self, names: Sequence[str]) -> TrainingRows:
         """The named columns of every row in use, for a training.
@@ -165,7 +212,7 @@ class Table:
         chosen = [self._readable(name) for name in names]
         asked, parameters = ["person_index"], list[float | int]()
         for index, column in chosen:
-            text, bounds = read_expression(column, index)
+            text, bounds = read_expression(column, f"c{index}")
             asked.append(f"{text} AS c{index}")
             parameters += bounds
         text = f"SELECT {', '.join(asked)} FROM stored.main.rows WHERE person_rank < CAST(? AS BIGINT)"  # noqa: S608 - fixed words
@@ -195,31 +242,19 @@ class Table:
             raise UsageError(f"column {name!r} cannot be read: it is text, or tells people apart.")
         return self.schema.columns.index(column), column
 
-    @contextlib.contextmanager
-    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A cursor whose errors say nothing: DuckDB's texts can quote values."""
-        try:
-            with self._connection.cursor() as cursor:
-                yield cursor
-        except duckdb.Error as error:
-            kind = re.sub(r"[^A-Za-z]", "", type(error).__name__)
-            raise NodeError(f"the table engine failed ({kind}).") from None
+    def _cursor(self) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
+        return quiet_cursor(self._connection)
 
 
-def _place(
-    vector: npt.NDArray[np.int64],
-    cursor: duckdb.DuckDBPyConnection,
-    statement: Statement,
-    layout: tuple[Part, ...],
-    starts: npt.NDArray[np.int64],
-) -> None:
-    """Write a statement's rows (group, cell, integers …) into the vector. DuckDB's sums are exact 128-bit integers."""
-    rows = cursor.execute(statement.text, statement.parameters)
-    while batch := rows.fetchmany(1 << 16):
-        for group, cell, *integers in batch:
-            for index, integer in zip(statement.parts, integers, strict=True):
-                place = int(starts[index]) + int(group) * layout[index].cells + int(cell)
-                vector[place] = max(-MAX_TOTAL, min(MAX_TOTAL, int(integer)))
+@contextlib.contextmanager
+def quiet_cursor(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A cursor whose errors say nothing: DuckDB's texts can quote values."""
+    try:
+        with connection.cursor() as cursor:
+            yield cursor
+    except duckdb.Error as error:
+        kind = re.sub(r"[^A-Za-z]", "", type(error).__name__)
+        raise NodeError(f"the table engine failed ({kind}).") from None
 
 
 def _values(column: Column, held: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -238,4 +273,4 @@ def _remove(path: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-__all__ = ["Limits", "LoadReport", "Table", "TrainingRows", "load", "schema_digest", "table_path"]
+__all__ = ["JoinedTables", "Limits", "LoadReport", "Table", "TrainingRows", "load", "schema_digest", "table_path"]
