@@ -1,0 +1,11 @@
+// Which rows each person may contribute.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+namespace stead {
+
+// Adds `bounded` to the module.
+void bind_bounding(nanobind::module_ &module);
+
+}  // namespace stead
