@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from stead.core.schema import Column, Schema
+from stead.core.schema import Column, DatasetCard, Schema
 from stead.errors import UnboundedContribution, UsageError
 from stead.plans.query import Join, Query
 
@@ -38,6 +38,19 @@ def joined_schema(query: Query, schema: Schema, find: Callable[[str], Schema]) -
     for join in query.joins:
         schema = _join(query.dataset, schema, join, find(join.dataset))
     return schema
+
+
+def joined_card(query: Query, card: DatasetCard, find: Callable[[str], DatasetCard]) -> DatasetCard:
+    """The card of a query's own dataset with the schema of the joined rows; the card itself where nothing is joined.
+
+    Raises:
+        SteadError: as ``joined_schema``.
+    """
+    if not query.joins:
+        return card
+    return msgspec.structs.replace(
+        card, schema=joined_schema(query, card.schema, lambda name: find(name).schema)
+    )
 
 
 def joined_columns(join: Join, left: Schema, right: Schema) -> tuple[tuple[str, Column], ...]:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from stead.core.entropy import Entropy
 from stead.core.leaves import Outlet
 from stead.core.messages import Preview, Quote
 from stead.core.schema import DatasetCard, Schema
@@ -21,10 +22,12 @@ from stead.node.services.books import Books
 from stead.node.services.joint_site import JointTerms
 from stead.node.services.joint_work import joint_cost
 from stead.node.services.ledger import Bill
-from stead.node.services.policy import Decision, Facts
+from stead.node.services.policy import Decision, Facts, Policy
 from stead.node.services.releases import Claim
 from stead.node.services.session import Allowance, sum_allowance
 from stead.plans.analysis import parts
+from stead.plans.exact import Exact
+from stead.plans.joining import joined_card
 from stead.plans.joint import Joint, layout
 from stead.plans.price import Price
 from stead.plans.query import Query
@@ -84,7 +87,7 @@ class Language:
         decode: canonical bytes to a checked plan; raises what is wrong with it.
         hash: of a plan's bytes.
         price: of a plan.
-        sizes: how many integers each part of a query's answer holds, in the order of its sigmas.
+        release: a query's exact integers to the bytes that are released, with fresh noise.
         check_session: raises unless a header's rounds, vector and model are those of its plan.
         price_joint: of a joint computation at one of its parties, with its schema if it is an owner.
     """
@@ -92,7 +95,7 @@ class Language:
     decode: Callable[[bytes], object]
     hash: Callable[[bytes], bytes]
     price: Pricing
-    sizes: Callable[[Query, Schema], tuple[int, ...]]
+    release: Callable[[Query, Schema, Exact, Entropy], bytes]
     check_session: Callable[[Header, RunnablePlan, Schema], None] = lambda *_: None
     price_joint: Callable[[JointTerms, Schema | None], Price] = price_joint
 
@@ -100,16 +103,13 @@ class Language:
 def language() -> Language:
     """The language of ``stead.plans``."""
     from stead.learn.site import check_question, check_training
-    from stead.plans.analysis import parts
+    from stead.plans.exact import release
     from stead.plans.plan import decode_plan, plan_hash
     from stead.plans.price import price
 
-    def sizes(query: Query, schema: Schema) -> tuple[int, ...]:
-        return tuple(part.size for part in parts(query, schema))
-
     def check_session(header: Header, plan: RunnablePlan, schema: Schema) -> None:
         if isinstance(plan, Query):
-            check_question(header, length=sum(sizes(plan, schema)))
+            check_question(header, length=sum(part.size for part in parts(plan, schema)))
         else:
             check_training(header, plan)
 
@@ -117,7 +117,7 @@ def language() -> Language:
         decode=decode_plan,
         hash=plan_hash,
         price=price,
-        sizes=sizes,
+        release=release,
         check_session=check_session,
     )
 
@@ -264,7 +264,7 @@ class Appraiser:
                 )
         self._require_distinct(party.key for party in joint.parties)
         policy = self._books.policies.current()
-        card = self._card(joint.dataset) if terms.owner else None
+        card = joined_card(joint.query, self._card(joint.dataset), self._card) if terms.owner else None
         price = self._language.price_joint(terms, card.schema if card else None)
         bill = None
         if card is not None:
@@ -288,7 +288,7 @@ class Appraiser:
             colluders=joint.colluders,
             helping=not terms.owner,
         )
-        hashed, decision = self._language.hash(claim.plan), policy.decide(facts)
+        hashed, decision = self._language.hash(claim.plan), _strictest(policy, facts, joint.query)
         return Appraisal(claim, joint, hashed, card, price, facts, decision, bill, None, terms)
 
     def _require_distinct(self, keys: Iterable[bytes]) -> None:
@@ -325,6 +325,8 @@ class Appraiser:
     ) -> Appraisal:
         policy = self._books.policies.current()
         card = self._card(plan.dataset)
+        if isinstance(plan, Query):
+            card = joined_card(plan, card, self._card)
         sites, colluders = cohort
         price = self._language.price(plan, card.schema, sites=sites, colluders=colluders)
         if header is not None:
@@ -357,10 +359,18 @@ class Appraiser:
             card=card,
             price=price,
             facts=facts,
-            decision=policy.decide(facts),
+            decision=_strictest(policy, facts, plan),
             bill=bill,
             header=header,
         )
+
+
+def _strictest(policy: Policy, facts: Facts, plan: AppraisedPlan) -> Decision:
+    """The policy's word; for a question on several datasets the strictest of its words on each of them."""
+    names = (join.dataset for join in plan.joins) if isinstance(plan, Query) else ()
+    every = [facts, *(msgspec.structs.replace(facts, dataset=name) for name in names)]
+    order = ("allow", "ask", "deny")
+    return max((policy.decide(each) for each in every), key=lambda decision: order.index(decision.decision))
 
 
 def _event(outlet: Outlet, price: Price) -> PrivacyEvent | None:

@@ -23,10 +23,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol, final
 
-import numpy as np
-import numpy.typing as npt
-
-from stead.core import codec, leaves
+from stead.core import leaves
 from stead.core.messages import AskAnswer, OpenSession, Released, SessionOpened, Waiting
 from stead.core.schema import DatasetCard
 from stead.errors import NodeError, UsageError
@@ -38,15 +35,15 @@ from stead.node.services.faults import fault
 from stead.node.services.log import refuse_seeded
 from stead.node.services.releases import Claim
 from stead.node.services.session import Participant, Session, Sessions
+from stead.plans.exact import Exact
 from stead.plans.query import Query
-from stead.privacy.mechanisms import GaussianMechanism
 
 
 class Runner(Protocol):
     """Where rows are touched."""
 
-    def run(self, query: Query, card: DatasetCard) -> npt.NDArray[np.int64]:
-        """The exact integers of a query, without noise, of rows under this very card: the vector of its parts."""
+    def run(self, query: Query, card: DatasetCard) -> Exact:
+        """The exact integers of a query, without noise, of rows under this very card (of the joined rows)."""
         ...
 
     def participate(self, appraisal: Appraisal) -> Participant:
@@ -149,26 +146,21 @@ class ReleaseGate:
         return row
 
     def _noisy(self, admitted: Appraisal) -> bytes:
-        """The released bytes: the runner's integers with fresh noise of the plan's sigmas, int64 little-endian."""
-        query, failed = admitted.plan, "wrong shape"
+        """The released bytes: the runner's integers with fresh noise of the plan's sigmas."""
+        query, failed, body = admitted.plan, "", b""
         if not isinstance(query, Query):
             raise UsageError("one site answers queries; a training is joined.")
         card = admitted.own_card
-        sizes = self._language.sizes(query, card.schema)
         self._at("running")
         try:
             exact = self._runner.run(query, card)
-            if exact.dtype == np.int64 and exact.shape == (sum(sizes),):
-                blocks = np.split(exact, np.cumsum(sizes)[:-1])
-                pairs = zip(blocks, query.sigmas, strict=True)
-                noisy = [GaussianMechanism(sigma).add(block, self._books.entropy) for block, sigma in pairs]
-                failed = ""
+            body = self._language.release(query, card.schema, exact, self._books.entropy)
         except Exception as error:  # noqa: BLE001 - its text may hold what rows held, so only its class is kept
             failed = type(error).__name__
         if failed:
             raise fault(self._books.entropy, "answer", failed)
         self._at("ran")
-        return codec.encode(np.concatenate(noisy).astype("<i8").tobytes())
+        return body
 
     def _begin(self, admitted: Appraisal) -> Session:
         """Start a charged session; it begins once."""

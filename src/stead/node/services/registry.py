@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import final
 
@@ -19,7 +19,7 @@ from stead.errors import UsageError
 from stead.node.services.books import Books
 from stead.node.services.duck import Limits
 from stead.node.services.table_load import LoadReport
-from stead.node.services.tables import Table, load
+from stead.node.services.tables import JoinedTables, Table, load
 from stead.node.store import tables
 
 _CHUNK_BYTES = 1 << 20
@@ -124,6 +124,15 @@ class Registry:
                 held = (version, Table(self._directory, card, limits=self._limits))
                 self._open[name] = held
             return held[1]
+
+    def joined(self, name: str, others: Sequence[str]) -> JoinedTables:
+        """The rows of a dataset with those of others joined on the person. For the runner alone, which closes them.
+
+        Raises:
+            UsageError: there is no such dataset, its file is missing, or its people cannot be compared.
+        """
+        cards = [self.card(other) for other in others]
+        return JoinedTables(self._directory, self.card(name), cards, limits=self._limits)
 
     def close(self) -> None:
         """Give the files back."""

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import final
 
-import numpy as np
-import numpy.typing as npt
-
 from stead.core.schema import DatasetCard
 from stead.errors import UsageError
 from stead.learn.gradients import Examples
@@ -22,7 +19,9 @@ from stead.node.services.session import Participant
 from stead.node.services.tables import Table
 from stead.plans.analysis import parts
 from stead.plans.engine import Engine
+from stead.plans.exact import Exact
 from stead.plans.features import encode_rows
+from stead.plans.joining import joined_card
 from stead.plans.joint_frames import session_digest
 from stead.plans.query import Query
 from stead.plans.training import Training
@@ -43,13 +42,13 @@ class TableRunner:
         self._registry = registry
         self._engine = engine
 
-    def run(self, query: Query, card: DatasetCard) -> npt.NDArray[np.int64]:
-        """The exact integers of a query, without noise: the flat vector of ``plans.analysis.parts``.
+    def run(self, query: Query, card: DatasetCard) -> Exact:
+        """The exact integers of a query, without noise.
 
         Raises:
             UsageError: the dataset has another card by now.
         """
-        return self._table(card).run(query)
+        return self._run(query, card)
 
     def participate(self, appraisal: Appraisal) -> Participant:
         """This site's side of a session.
@@ -65,7 +64,7 @@ class TableRunner:
         plan, card = appraisal.plan, appraisal.own_card
         if isinstance(plan, Query):
             sizes = tuple(part.size for part in parts(plan, card.schema))
-            exact = self._table(card).run(plan)
+            exact = self._run(plan, card).vector
             return QuerySite(seat, exact, sigmas=plan.sigmas, lengths=sizes)
         if not isinstance(plan, Training):
             raise UsageError("a session with a header is of a question or a training.")
@@ -85,7 +84,7 @@ class TableRunner:
         if not terms.owner:
             return JointSite(seat, None)
         joint, card = terms.joint, appraisal.own_card
-        exact = self._table(card).run(joint.query)
+        exact = self._run(joint.query, card).vector
         if joint.opening == "disclose":
             return JointSite(seat, exact)
         noise = NoiseShare(
@@ -95,6 +94,16 @@ class TableRunner:
             colluders=joint.colluders,
         )
         return JointSite(seat, noise.add(exact, entropy))
+
+    def _run(self, query: Query, card: DatasetCard) -> Exact:
+        """The exact integers of rows that stand under the very card that the plan was priced by."""
+        if not query.joins:
+            return self._table(card).run(query)
+        own = self._registry.card(query.dataset)
+        if joined_card(query, own, self._registry.card) != card:
+            raise UsageError(f"a dataset of the join {query.dataset!r} was replaced after this was priced.")
+        with self._registry.joined(query.dataset, [join.dataset for join in query.joins]) as tables:
+            return tables.run(query)
 
     def _table(self, card: DatasetCard) -> Table:
         """The rows, if they stand under the very card that the plan was priced by."""

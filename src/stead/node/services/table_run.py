@@ -99,7 +99,17 @@ def _by_rows(cursor: duckdb.DuckDBPyConnection, query: Query, sources: Sources, 
     values = {name: _filled(held[f"f{place}"]) for place, name in enumerate(named)}
     groups = math.prod(len(keys) for keys in group_keys(query, sources.joined(query)))
     rows = Rows(steps.schema, values, len(person), texts)
-    return add_up(query, layout, rows, Places(person, group, groups), bounded)
+    return add_up(query, layout, rows, Places(person, group, groups), _chosen)
+
+
+def _chosen(person: Integers, group: Integers, query: Query) -> npt.NDArray[np.bool_]:
+    """``stead.plans.sums.bounded_rows``, by the kernel."""
+    bounding = query.bounding
+    groups = None if bounding is None else bounding.groups
+    rows = None if bounding is None else bounding.rows_per_group
+    if groups is None and rows is None:
+        return np.ones(len(person), dtype=np.bool_)
+    return bounded(person, group, groups or len(person) + 1, rows or len(person) + 1)
 
 
 def _texts(cursor: duckdb.DuckDBPyConnection, steps: Steps, name: str) -> list[str]:
