@@ -63,11 +63,13 @@ def test_exact_counts_are_scikit_survivals(rows):
         return
     outcome = np.array(list(zip(event, time.astype(float), strict=True)), dtype=[("event", bool), ("time", float)])
     found = log_rank(*counted([[(t, e) for t, e, g in rows if g == k] for k in range(3)], BINS))
-    _, _, table, covariance = compare(outcome, group, return_stats=True)
+    try:
+        _, _, table, covariance = compare(outcome, group, return_stats=True)
+    except np.linalg.LinAlgError:  # theirs needs each of the first groups at risk at some event
+        return
     np.testing.assert_allclose(found.observed, table["observed"], atol=1e-12)
     np.testing.assert_allclose(found.expected, table["expected"], atol=1e-12)
     difference = (table["observed"] - table["expected"]).to_numpy()
-    # The pseudo-inverse stands where their solution of two groups' equations may be singular.
     expected = difference @ np.linalg.pinv(covariance, rcond=1e-9, hermitian=True) @ difference
     assert found.chi_square == pytest.approx(expected, rel=1e-8, abs=1e-10)
     assert found.p_value == pytest.approx(chi2.sf(expected, 2), rel=1e-7)
