@@ -63,11 +63,13 @@ def test_exact_counts_are_scikit_survivals(rows):
         return
     outcome = np.array(list(zip(event, time.astype(float), strict=True)), dtype=[("event", bool), ("time", float)])
     found = log_rank(*counted([[(t, e) for t, e, g in rows if g == k] for k in range(3)], BINS))
-    _, _, table, covariance = compare(outcome, group, return_stats=True)
+    try:
+        _, _, table, covariance = compare(outcome, group, return_stats=True)
+    except np.linalg.LinAlgError:  # theirs needs each of the first groups at risk at some event
+        return
     np.testing.assert_allclose(found.observed, table["observed"], atol=1e-12)
     np.testing.assert_allclose(found.expected, table["expected"], atol=1e-12)
     difference = (table["observed"] - table["expected"]).to_numpy()
-    # The pseudo-inverse stands where their solution of two groups' equations may be singular.
     expected = difference @ np.linalg.pinv(covariance, rcond=1e-9, hermitian=True) @ difference
     assert found.chi_square == pytest.approx(expected, rel=1e-8, abs=1e-10)
     assert found.p_value == pytest.approx(chi2.sf(expected, 2), rel=1e-7)
@@ -78,18 +80,19 @@ def _nothing_to_compare(time, event):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "bins", "sigma"),
+    ("sizes", "bins", "sigma", "censoring"),
     [
-        ((200, 200), 12, 2),
-        ((2000, 500), 12, 30),
-        ((2000, 500), 40, 10),
-        ((300, 200, 1000), 12, 10),
-        ((100, 900), 40, 2),
+        ((200, 200), 12, 2, 0.3),
+        ((2000, 500), 12, 30, 0.3),
+        ((2000, 500), 40, 10, 0.3),
+        ((300, 200, 1000), 12, 10, 0.3),
+        ((100, 900), 40, 2, 0.3),
+        ((100, 900), 40, 10, 1.5),  # most bins hold fewer at risk than noise; compared in full, 0.01 becomes 0.02
     ],
 )
-def test_the_level_holds_under_noise(sizes, bins, sigma):
+def test_the_level_holds_under_noise(sizes, bins, sigma, censoring):
     rng = np.random.default_rng(31)
-    exact = trial(rng, sizes, [0.7] * len(sizes), 0.3, bins)
+    exact = trial(rng, sizes, [0.7] * len(sizes), censoring, bins)
     noisy = [np.rint(counts + rng.normal(0, sigma, counts.shape)) for counts in exact]
     told = log_rank(*noisy, noise_variance=sigma**2 + 1 / 12).p_value
     # Four standard deviations of 2000 trials, and one part in ten for what the first order leaves out.

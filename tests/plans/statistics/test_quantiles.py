@@ -84,6 +84,11 @@ def test_complete_levels_are_cut_to_the_leaves():
     assert np.allclose(consistent_cells(complete, branching=4), cells)
 
 
+def test_counts_that_fall_are_evened_out_first():
+    # Cumulative 4, 2, 6 is 3, 3, 6 made monotone: three rows are reached in the first cell.
+    assert quantiles([[4, -2, 4]], [0, 1, 2, 3], [0.5, 0.6], branching=3, whole=True).tolist() == [0.0, 2.0]
+
+
 def test_leading_axes_are_independent():
     rng = np.random.default_rng(7)
     levels = [rng.normal(20, 10, size=(5, 3, width)) for width in tree_levels(30, 4)]
