@@ -208,7 +208,7 @@ def requests(site, outside):
 
 def exact_integers(node):
     table = node.registry.table("heart")
-    return np.concatenate([table.run(query) for query in queries()])
+    return np.concatenate([table.run(query).vector for query in queries()])
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def table(tmp_path_factory):
     ids=["one conjunction", "many filters", "one disjunction"],
 )
 def test_as_many_comparisons_as_a_plan_may_have(table, steps):
-    assert table.run(count(*steps)).tolist() == [200]
+    assert table.run(count(*steps)).vector.tolist() == [200]
 
 
 def test_as_many_clips_as_a_plan_may_have(table):
@@ -59,7 +59,7 @@ def test_as_many_clips_as_a_plan_may_have(table):
     bounds = clips[-1].bounds
     clipped = [int(min(max(number % 90, bounds.low), bounds.high)) for number in range(200)]
     query = Query("heart", clips, (), (Sum("visits", "visits"),), (1.0,))
-    assert table.run(query).tolist() == [sum(clipped)]
+    assert table.run(query).vector.tolist() == [sum(clipped)]
 
 
 def test_the_limit_of_comparisons_is_one_for_all_filters_together():

@@ -360,7 +360,7 @@ def run_with(columns, query, described=None):
     """The exact integers of a query over these rows, from the runner of a node."""
     with local_network(["north"]) as network:
         network.add(described or sites.card("north"), columns, at="north")
-        return network.nodes["north"].gate._runner.run(query, network.nodes["north"].registry.card("heart"))
+        return network.nodes["north"].gate._runner.run(query, network.nodes["north"].registry.card("heart")).vector
 
 
 def with_row(columns, **values):
@@ -475,7 +475,7 @@ def test_names_that_look_like_sql_are_names():
             query = Query(name, (kept,), ("'kind'",), (Count("n"), Sum('s"', column)), (1.0, 1.0))
             rows = [(values["'kind'"][row], values[column][row]) for row in range(size) if values[column][row] >= 5]
             groups = [[value for kind, value in rows if kind == one] for one in columns[-1].categories]
-            exact = runner.run(query, described)
+            exact = runner.run(query, described).vector
             assert exact[:3].tolist() == [len(group) for group in groups], place
             loud = msgspec.structs.replace(query, sigmas=(1e3, 1e9))
             assert network["north"].site.ask(asked(loud), object).body

@@ -98,7 +98,9 @@ def test_one_person_moves_no_part_further_in_the_engine(tmp_path_factory, data):
         opened(schema, questions.without(schema, rows, "p1"), directory / "there") as there,
     ):
         for query in asked:
-            for square, l2_square, largest, linf in moved(query, schema, here.run(query) - there.run(query)):
+            for square, l2_square, largest, linf in moved(
+                query, schema, here.run(query).vector - there.run(query).vector
+            ):
                 assert square <= l2_square
                 assert largest <= linf
 
@@ -119,7 +121,7 @@ def test_more_rows_than_declared_do_nothing(tmp_path):
     few, many = ({name: [value] * times for name, value in row.items()} for times in (2, 500))
     for rows in (few, many):
         with opened(SCHEMA, rows, tmp_path / str(len(rows["pid"]))) as table:
-            assert table.run(query).tolist() == [2, 200]
+            assert table.run(query).vector.tolist() == [2, 200]
 
 
 POISON = (math.nan, math.inf, -math.inf, None, 1.7e308, -1.7e308, 5e-324, -0.0, 2.0**63, -(2.0**63), 2.0**1000)
@@ -151,7 +153,7 @@ def test_no_row_makes_a_question_fail(tmp_path, query):
     lengths = set()
     for name, rows in (("poisoned", poisoned), ("clean", clean)):
         with opened(SCHEMA, rows, tmp_path / name) as table:
-            vector = table.run(query)
+            vector = table.run(query).vector
         assert vector.tolist() == run_reference(query, SCHEMA, questions.as_columns(rows)).tolist()
         lengths.add(len(vector))
         layout = parts(query, SCHEMA)

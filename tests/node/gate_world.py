@@ -26,10 +26,12 @@ from stead.node.services.policy import Budget, Budgets, Joining, PolicyRules, Ru
 from stead.node.services.requests import Requests
 from stead.node.services.session import Sessions
 from stead.node.store import open_store
+from stead.plans.exact import Exact
 from stead.plans.price import Price
 from stead.plans.query import Count, Query
 from stead.plans.training import Training
 from stead.privacy.events import DiscreteGaussian
+from stead.privacy.mechanisms import GaussianMechanism
 
 NODE_KEY = Key.from_bytes(b"n" * 32)
 ALICE, MALLORY = Key.from_bytes(b"a" * 32).public.raw, Key.from_bytes(b"m" * 32).public.raw
@@ -75,7 +77,7 @@ class FakeRunner:
 
     def run(self, query, dataset):
         self.runs += 1
-        return np.array([self._exact], dtype=np.int64)
+        return Exact(np.array([self._exact], dtype=np.int64))
 
     def participate(self, appraisal):
         self.participations += 1
@@ -120,11 +122,16 @@ def fake_price(plan, schema, *, sites=1, colluders=0):
     return Price(event=DiscreteGaussian(sigma=plan.sigmas[0], sensitivity=1.0), flops=1000, size_bytes=8, rounds=1)
 
 
+def fake_release(query, schema, exact, entropy):
+    """The one integer with a discrete Gaussian, as ``stead.plans.exact.release`` would."""
+    return codec.encode(GaussianMechanism(query.sigmas[0]).add(exact.vector, entropy).astype("<i8").tobytes())
+
+
 FAKE_LANGUAGE = Language(
     decode=lambda data: codec.decode(data, Query | Training),
     hash=lambda data: codec.digest("stead.plan", data),
     price=fake_price,
-    sizes=lambda *_: (1,),
+    release=fake_release,
 )
 
 

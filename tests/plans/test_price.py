@@ -7,9 +7,9 @@ import pytest
 
 from stead.core.schema import Bounds, Column, Schema
 from stead.errors import UsageError
+from stead.plans.bars import sigmas_for
 from stead.plans.price import Price, price
 from stead.plans.query import Compare, Count, Filter, Histogram, Mean, Query, Sum
-from stead.plans.bars import sigmas_for
 from stead.privacy.events import Composed, DiscreteGaussian, SumOfDiscreteGaussians
 from stead.privacy.renyi import renyi
 

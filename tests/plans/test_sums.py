@@ -10,10 +10,9 @@ from stead.core.entropy import SeededEntropy
 from stead.core.schema import Bounds, Column, Schema
 from stead.errors import UnknownColumn, UsageError
 from stead.plans.analysis import parts
-from stead.plans.bars import Noise, _reach
-from stead.plans.query import Compare, Count, Filter, Histogram, Mean, Not, Query, Sum
-from stead.plans.bars import error_bars, sigmas_for
+from stead.plans.bars import Noise, _reach, error_bars, sigmas_for
 from stead.plans.decode import decode_answer
+from stead.plans.query import Compare, Count, Filter, Histogram, Mean, Not, Query, Sum
 from stead.plans.sums import run_reference
 from stead.privacy.samplers import discrete_gaussian
 

@@ -26,10 +26,10 @@ from stead.learn.fleet import Fleet
 from stead.learn.header import Header, model_hash
 from stead.learn.masks import IntVector
 from stead.plans.analysis import parts
-from stead.plans.plan import encode_plan, plan_hash
-from stead.plans.query import Query
 from stead.plans.bars import error_bars, sigmas_for
 from stead.plans.decode import decode_answer
+from stead.plans.plan import encode_plan, plan_hash
+from stead.plans.query import Query
 
 RING_BITS: Final = 64
 

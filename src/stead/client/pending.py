@@ -17,10 +17,10 @@ from stead.core.leaves import ResultStored
 from stead.core.messages import AskAnswer, Released, Waiting
 from stead.core.schema import Schema
 from stead.errors import BadMessage, BadProof, PartyTimedOut, Refused
-from stead.plans.plan import decode_plan
-from stead.plans.query import Query
 from stead.plans.bars import error_bars
 from stead.plans.decode import decode_answer
+from stead.plans.plan import decode_plan
+from stead.plans.query import Query
 
 LONGEST_PAUSE_S = 60.0
 VECTOR_LIMIT_BYTES = 1 << 24

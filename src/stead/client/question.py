@@ -20,10 +20,10 @@ from stead.core import messages
 from stead.core.schema import Schema
 from stead.errors import PurposeMissing, UsageError
 from stead.plans.analysis import Part, parts
-from stead.plans.plan import encode_plan
-from stead.plans.query import Aggregate, Query, RowStep
 from stead.plans.bars import error_bars, sigmas_for
 from stead.plans.decode import decode_answer
+from stead.plans.plan import encode_plan
+from stead.plans.query import Aggregate, Query, RowStep
 from stead.plans.sums import run_reference
 from stead.plans.words import describe_query
 

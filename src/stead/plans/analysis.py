@@ -244,9 +244,7 @@ def _check_sigmas(query: Query, layout: tuple[Part, ...]) -> None:
             raise UsageError(f"group_by_private: the threshold {query.private_keys.threshold} is no number of people.")
     for what, sigma in named:
         if not MIN_SIGMA <= sigma <= MAX_SIGMA:
-            raise UsageError(
-                f"{what}: sigma must lie between {MIN_SIGMA} and 2^40 lattice steps; got {sigma:g}."
-            )
+            raise UsageError(f"{what}: sigma must lie between {MIN_SIGMA} and 2^40 lattice steps; got {sigma:g}.")
 
 
 __all__ = [

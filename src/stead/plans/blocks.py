@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, cast
 
 import numpy as np
@@ -56,7 +55,8 @@ def block(part: Part, query: Query, rows: Rows, group: Integers, person: Integer
 def tree_integers(part: Part, leaves: npt.NDArray[np.int64]) -> Integers:
     """A tree's integers, the coarsest level first in each group, from the counts (groups x leaves) of its leaves."""
     levels = tree_counts(leaves.reshape(part.groups, part.leaves), BRANCHING)
-    return np.concatenate(levels, axis=1).reshape(-1).astype(np.int64)
+    integers: Integers = np.concatenate(levels, axis=1).reshape(-1).astype(np.int64)
+    return integers
 
 
 def score_theta(part: Part, query: Query) -> Floats:
@@ -78,7 +78,8 @@ def score_integers(x: Floats, y: Floats, theta: Floats) -> Integers:
     """A score's integers for each row: gradient terms, then four times the information's, in steps of 2^-20."""
     gradient, information = score_terms(x, y, theta)
     terms = np.concatenate([gradient, 4.0 * information], axis=1)
-    return np.clip(np.trunc(terms * _ONE), -_ONE, _ONE).astype(np.int64)
+    integers: Integers = np.clip(np.trunc(terms * _ONE), -_ONE, _ONE).astype(np.int64)
+    return integers
 
 
 def _used(part: Part, rows: Rows) -> Flags:
@@ -135,5 +136,3 @@ def _survival_cell(part: Part, query: Query, rows: Rows, used: Flags) -> Integer
     cell = np.searchsorted(np.array(edges[1:-1]), time, side="right").astype(np.int64)
     censored = (event == 0.0) | (time > edges[-1])
     return np.where(censored, bins + cell, cell)
-
-

@@ -61,7 +61,7 @@ def decode_answer(query: Query, schema: Schema, vector: npt.ArrayLike, *, keys: 
     size = sum(part.size for part in layout)
     if integers.shape != (size * (1 if keys is None else keys),):
         raise UsageError(f"the answer has shape {integers.shape}, the question {size} numbers.")
-    axes = () if keys is None else (keys,)
+    axes: tuple[int, ...] = () if keys is None else (keys,)
     axes += tuple(len(values) for values in group_keys(query, schema))
     decoded = decode_draws(query, layout, integers if keys is None else integers.reshape(keys, size))
     return {

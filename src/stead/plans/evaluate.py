@@ -216,15 +216,15 @@ def _date_part(value: DatePart, held: Floats) -> Floats:
     days = np.where(missing, 0.0, np.floor(held)).astype("datetime64[D]")
     month_start, year_start = days.astype("datetime64[M]"), days.astype("datetime64[Y]")
     month = month_start.astype(np.int64) % 12 + 1
-    numbers = {
-        "year": lambda: year_start.astype(np.int64) + 1970,
-        "quarter": lambda: (month + 2) // 3,
-        "month": lambda: month,
-        "day": lambda: (days - month_start).astype(np.int64) + 1,
-        "weekday": lambda: (days.astype(np.int64) + 3) % 7 + 1,
-        "day_of_year": lambda: (days - year_start).astype(np.int64) + 1,
+    numbers: dict[str, npt.NDArray[np.int64]] = {
+        "year": year_start.astype(np.int64) + 1970,
+        "quarter": (month + 2) // 3,
+        "month": month,
+        "day": (days - month_start).astype(np.int64) + 1,
+        "weekday": (days.astype(np.int64) + 3) % 7 + 1,
+        "day_of_year": (days - year_start).astype(np.int64) + 1,
     }
-    return np.where(missing, math.nan, numbers[value.part]().astype(np.float64))
+    return np.where(missing, math.nan, numbers[value.part].astype(np.float64))
 
 
 def _relabel(value: Relabel, rows: Rows, labels: tuple[str, ...]) -> Floats:

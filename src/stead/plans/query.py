@@ -19,8 +19,8 @@ from stead.core.schema import Bounds
 from stead.plans.values import (
     And,
     Compare,
-    Comparison,
     CompareValues,
+    Comparison,
     Constant,
     IsIn,
     IsNull,
@@ -225,19 +225,7 @@ class LogisticScore(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
     theta: tuple[float, ...]
 
 
-Aggregate = (
-    Count
-    | Sum
-    | Mean
-    | Histogram
-    | People
-    | Distinct
-    | Moments
-    | Quantile
-    | TopK
-    | Survival
-    | LogisticScore
-)
+Aggregate = Count | Sum | Mean | Histogram | People | Distinct | Moments | Quantile | TopK | Survival | LogisticScore
 
 
 class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="query"):

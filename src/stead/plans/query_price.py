@@ -7,8 +7,8 @@ import math
 import msgspec
 
 from stead.core.schema import Schema
-from stead.plans.analysis import Contribution, analyse
 from stead.errors import UsageError
+from stead.plans.analysis import Contribution, analyse
 from stead.plans.layout import Part
 from stead.plans.query import Derive, Distinct, Filter, LogisticScore, Query
 from stead.plans.reads import columns_named, values_named, work_of, work_of_value

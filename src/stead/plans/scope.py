@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import itertools
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -383,7 +384,7 @@ def _clip(step: Clip, scope: Scope, where: str) -> None:
     scope.ranges[step.column] = Bounds(low, high)
 
 
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[[float, float], float]] = {
     "+": lambda a, b: a + b,
     "-": lambda a, b: a - b,
     "*": lambda a, b: a * b,

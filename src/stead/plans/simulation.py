@@ -51,9 +51,7 @@ class Simulation:
 
     def bars(self, name: str) -> Floats:
         """Half-widths of the aggregate's values, shape (groups,) or (groups, cells)."""
-        sigmas = [
-            sigma for part, sigma in zip(self._layout, self._query.sigmas, strict=True) if part.aggregate == name
-        ]
+        sigmas = [sigma for part, sigma in zip(self._layout, self._query.sigmas, strict=True) if part.aggregate == name]
         return self._bars(self._aggregate(name), name, sigmas)
 
     def relative_bar(self, name: str, sigma: float) -> float:

@@ -85,7 +85,7 @@ def test_every_format_gives_the_same_table(tmp_path, name):
     write(pd.DataFrame(rows), tmp_path / name)
     load(tmp_path / name, DatasetCard("heart", SCHEMA), tmp_path / "store", limits=ONE, person_secret=bytes(32))
     with Table(tmp_path / "store", DatasetCard("heart", SCHEMA), limits=ONE) as table:
-        assert table.run(QUERY).tolist() == run_reference(QUERY, SCHEMA, rows).tolist()
+        assert table.run(QUERY).vector.tolist() == run_reference(QUERY, SCHEMA, rows).tolist()
 
 
 def test_typed_columns_of_other_widths_are_read(tmp_path):

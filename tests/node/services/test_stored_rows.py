@@ -156,7 +156,7 @@ def test_no_training_reads_a_text_column(tmp_path):
     with Table(tmp_path / "store", card, limits=ONE) as table:
         with pytest.raises(UsageError, match="it is text"):
             table.columns(["note"])
-        assert table.run(Query("d", (), (), (Count("n"),), ())).tolist() == [1]
+        assert table.run(Query("d", (), (), (Count("n"),), ())).vector.tolist() == [1]
 
 
 # --- who is who -------------------------------------------------------------------------------------------------------

@@ -155,7 +155,7 @@ def test_engine_reference_and_pandas_agree(tmp_path_factory, data):
         for query in data.draw(st.lists(questions.queries(schema), min_size=6, max_size=6)):
             expected = with_pandas(query, schema, rows)
             assert run_reference(query, schema, questions.as_columns(rows)).tolist() == expected
-            assert opened.run(query).tolist() == expected
+            assert opened.run(query).vector.tolist() == expected
 
 
 def test_hand_worked_example(table):
@@ -169,7 +169,7 @@ def test_hand_worked_example(table):
         Histogram("sexes", "sex"),
         Mean("share", "dead"),
     )
-    vector = table.run(query).tolist()
+    vector = table.run(query).vector.tolist()
     # a 40 + a 41 + b 200 -> 120 + c -5 -> 0
     assert vector[:3] == [4, 2, 40 + 41 + 120 + 0]
     # bp 120.5 and inf -> 250, from the middle 150, in steps of 2^-13 (half the range, 100, is 2^19 to 2^20 steps)
@@ -181,13 +181,13 @@ def test_hand_worked_example(table):
 
 
 def test_groups_are_complete_and_in_declared_order(table):
-    vector = table.run(ask(Count("n"), steps=[Filter(Compare("age", "<", 1))], group_by=["sex", "dead"]))
+    vector = table.run(ask(Count("n"), steps=[Filter(Compare("age", "<", 1))], group_by=["sex", "dead"])).vector
     assert vector.tolist() == [0, 1, 0, 0]
 
 
 def test_select_changes_no_number(table):
     plain, narrowed = ask(Sum("s", "age")), ask(Sum("s", "age"), steps=[Select(("age",))])
-    assert table.run(plain).tolist() == table.run(narrowed).tolist()
+    assert table.run(plain).vector.tolist() == table.run(narrowed).vector.tolist()
 
 
 def test_sums_are_exact_beyond_doubles(tmp_path):
@@ -197,7 +197,7 @@ def test_sums_are_exact_beyond_doubles(tmp_path):
     load(tmp_path / "x.csv", DatasetCard("x", schema), tmp_path, limits=ONE, person_secret=bytes(32))
     with Table(tmp_path, DatasetCard("x", schema), limits=ONE) as opened:
         part = parts(ask(Sum("s", "x")), schema)[0]
-        assert opened.run(ask(Sum("s", "x"))).tolist() == [9 * 2**60 // int(part.step)]
+        assert opened.run(ask(Sum("s", "x"))).vector.tolist() == [9 * 2**60 // int(part.step)]
 
 
 def test_training_rows(table):

@@ -121,5 +121,3 @@ def _texts(cursor: duckdb.DuckDBPyConnection, steps: Steps, name: str) -> list[s
 
 def _filled(held: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     return np.ma.filled(np.ma.asarray(held, dtype=np.float64), np.nan)
-
-

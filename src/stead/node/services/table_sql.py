@@ -103,7 +103,7 @@ def _read(query: Query, sources: Sources, rows: Rows, schema: Schema) -> None:
     most = usage(query, schema).rows
     read: list[str] = ["r0.person_index AS person_index", "r0.person_rank AS rank0"]
     parameters: list[Any] = []
-    tables, where, joined = "stored.main.rows AS r0", [f"r0.person_rank < CAST(? AS BIGINT)"], sources.own
+    tables, where, joined = "stored.main.rows AS r0", ["r0.person_rank < CAST(? AS BIGINT)"], sources.own
     bounds: list[Any] = [min(most, sources.own.rows_per_person)]
     _select(sources.own, sources.own.columns, "r0", rows, read, parameters)
     joins: list[Any] = []
@@ -125,7 +125,10 @@ def _read(query: Query, sources: Sources, rows: Rows, schema: Schema) -> None:
     if query.joins and most < schema.rows_per_person:
         order = ", ".join(f"rank{number}" for number in range(len(query.joins) + 1))
         rank = f"row_number() OVER (PARTITION BY person_index ORDER BY {order})"
-        rows.add(f"SELECT * FROM (SELECT *, {rank} AS joined_rank FROM {{before}}) WHERE joined_rank <= CAST(? AS BIGINT)", [most])
+        rows.add(
+            f"SELECT * FROM (SELECT *, {rank} AS joined_rank FROM {{before}}) WHERE joined_rank <= CAST(? AS BIGINT)",
+            [most],
+        )
 
 
 def _select(
@@ -193,9 +196,7 @@ def _moments(rows: Rows, part: Part) -> list[Fragment]:
     for variable in part.variables:
         steps = f"trunc((CAST({rows.cells[variable.column]} AS DOUBLE) - CAST(? AS DOUBLE)) / CAST(? AS DOUBLE))"
         scaled.append(rows.keep((f"CASE WHEN {there} THEN {steps} END", [variable.offset, variable.step]))[0])
-    products = [
-        f"trunc({a} * {b} / {1 << LATTICE_BITS})" for place, a in enumerate(scaled) for b in scaled[place:]
-    ]
+    products = [f"trunc({a} * {b} / {1 << LATTICE_BITS})" for place, a in enumerate(scaled) for b in scaled[place:]]
     return [(f"COALESCE(sum(TRY_CAST({steps} AS BIGINT)), 0)", []) for steps in (*scaled, *products)]
 
 
