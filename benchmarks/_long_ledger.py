@@ -137,9 +137,7 @@ def _write(world: World, models: list[_Model], numbers: range) -> None:
     """One batch of questions, in one transaction."""
     with world.books.store.write() as write:
         connection = write.connection
-        accounts = {
-            row["id"]: list(row["spent"]) for row in connection.execute(sa.select(tables.accounts)).mappings()
-        }
+        accounts = {row["id"]: list(row["spent"]) for row in connection.execute(sa.select(tables.accounts)).mappings()}
         size = write.lock_head()
         edge = Edge(StoredNodes(connection))
         tree = MerkleLog(edge, size)
@@ -158,7 +156,9 @@ def _write(world: World, models: list[_Model], numbers: range) -> None:
                 for row in model.entries
             ]
             for row in paid:
-                accounts[row["account"]] = [a + b for a, b in zip(accounts[row["account"]], row["amounts"], strict=True)]
+                accounts[row["account"]] = [
+                    a + b for a, b in zip(accounts[row["account"]], row["amounts"], strict=True)
+                ]
             charged, *others = _leaves(model, release, number, append)
             row = {"id": release, "state": "stored", "result": bytes(9), "charged_leaf": charged}
             releases.append(model.release | row | {"result_leaf": others[0]})

@@ -102,6 +102,27 @@ def plain(row: RowMapping) -> dict[str, Any]:
     return {str(name): value for name, value in row.items()}
 
 
+def in_batches(
+    connection: Connection, query: sa.Select[Any], key: sa.ColumnElement[int], *, size: int = 20_000
+) -> Iterator[Any]:
+    """The rows of a query in the order of ``key``, read in batches, so that memory stays bounded on both databases.
+
+    Args:
+        connection: a snapshot (``Store.read``).
+        query: selects ``key`` first; it has no order and no limit of its own.
+        key: a column of whole numbers, different in each row and indexed.
+        size: rows in a batch.
+    """
+    last: int | None = None
+    while True:
+        batch = query if last is None else query.where(key > last)
+        rows = connection.execute(batch.order_by(key).limit(size)).all()
+        yield from rows
+        if len(rows) < size:
+            return
+        last = rows[-1][0]
+
+
 class Store:
     """A database of the current schema version, open in this process. Make it with ``open_store``.
 
