@@ -24,6 +24,7 @@ from stead.node.store import Store, in_batches, plain, tables
 from stead.privacy.accounts import allows, amounts
 from stead.privacy.events import Composed, DiscreteGaussian, PrivacyEvent, Repeated
 from stead.privacy.forecast import count_of, most
+from stead.privacy.reserve import Price
 
 DAY_S = 86_400.0
 WINDOW_DAYS = 30
@@ -128,10 +129,10 @@ class Forecasts:
         """
         with self._store.read() as connection:
             [row] = _rows(connection, account)
-            spent = (0,) * len(row["orders"])
+            spent = _nothing(row)
             for _, paid, release, event in _paid(connection, tables.entries.c.account == account):
-                spent = tuple(map(operator.add, spent, paid)) if paid else spent
-                now = view({**row, "spent": spent})
+                spent = spent + paid if event else spent
+                now = view(_having(row, spent))
                 yield Step(release, now.epsilon_spent, now.delta, _event(event) if event else None)
 
     def history(self, account: str) -> PrivacyEvent:
@@ -175,51 +176,81 @@ def _outlook(connection: Connection, row: AccountRow, now: float, stated: Stated
     mine = sa.and_(entries.account == account, entries.kind == "charge")
     first = connection.execute(sa.select(sa.func.min(entries.at)).where(mine)).scalar()
     days = min(float(WINDOW_DAYS), max(1.0, (now - first) / DAY_S)) if first is not None else float(WINDOW_DAYS)
-    lately = sa.select(entries.id, entries.amounts).where(mine, entries.at >= now - days * DAY_S)
-    recent = (0,) * len(row["orders"])
-    for _, paid in in_batches(connection, lately, entries.id):
-        recent = tuple(map(operator.add, recent, paid))
-    last = connection.execute(sa.select(entries.amounts).where(mine).order_by(entries.id.desc()).limit(1)).scalar()
-    before = view({**row, "spent": tuple(map(operator.sub, row["spent"], recent))})
-    shown = view(row)
-    left = most(lambda number: _fits(row, _over(recent, number, days)), limit=_MOST_DAYS) if any(recent) else None
-    price = None if stated is None else amounts(stated.event(row["delta"]), row["orders"])
+    lately = sa.select(entries.id, *_PRICE).where(mine, entries.at >= now - days * DAY_S)
+    recent = sum((_price_in(entry) for entry in in_batches(connection, lately, entries.id)), _nothing(row))
+    last = connection.execute(sa.select(*_PRICE).where(mine).order_by(entries.id.desc()).limit(1)).first()
+    shown, before = view(row), view(_having(row, _without(_spent(row), recent)))
+    left = None
+    if any(recent.amounts) or recent.slack:
+        left = most(lambda number: _fits(row, _over(recent, number, days)), limit=_MOST_DAYS)
     return Outlook(
         account=shown,
         window_days=days,
         epsilon_per_day=(shown.epsilon_spent - before.epsilon_spent) / days,
         days_left=left,
         runs_out_at=None if left is None else now + left * DAY_S,
-        last_left=None if last is None else _more(row, last),
-        stated_left=None if price is None else _more(row, price),
+        last_left=None if last is None else _more(row, _price_in(last)),
+        stated_left=None if stated is None else _more(row, _price(stated.event(row["delta"]), row)),
     )
 
 
-def _more(row: AccountRow, price: tuple[int, ...]) -> int | None:
+def _more(row: AccountRow, price: Price) -> int | None:
     """How many more charges of this price the account allows."""
-    return most(lambda number: _fits(row, tuple(number * amount for amount in price)))
+    return most(lambda number: _fits(row, Price(tuple(number * each for each in price.amounts), number * price.slack)))
 
 
-def _over(recent: tuple[int, ...], days: int, window_days: float) -> tuple[int, ...]:
+def _over(recent: Price, days: int, window_days: float) -> Price:
     """What so many days cost at the window's rate; in whole numbers, rounded up."""
     window = round(window_days * DAY_S)
-    return tuple(-(-amount * days * round(DAY_S) // window) for amount in recent)
+
+    def share(amount: int) -> int:
+        return -(-amount * days * round(DAY_S) // window)
+
+    return Price(tuple(map(share, recent.amounts)), share(recent.slack))
 
 
-def _fits(row: AccountRow, charge: tuple[int, ...]) -> bool:
-    """The ledger's own rule."""
-    return allows(target_of(row), row["spent"], charge)
+def _without(spent: Price, recent: Price) -> Price:
+    return Price(tuple(map(operator.sub, spent.amounts, recent.amounts)), spent.slack - recent.slack)
 
 
-def _paid(connection: Connection, which: sa.ColumnElement[bool]) -> Iterator[tuple[str, tuple[int, ...], bytes, bytes]]:
-    """(account, amounts, release, event's bytes) of the entries, oldest first; a disclosure has no amounts or event."""
+def _paid(connection: Connection, which: sa.ColumnElement[bool]) -> Iterator[tuple[str, Price, bytes, bytes]]:
+    """(account, price, release, event's bytes) of the entries, oldest first; a disclosure has no event and no price."""
     entries, releases, leaves = tables.entries.c, tables.releases.c, tables.leaves.c
-    query = sa.select(entries.id, entries.account, entries.amounts, entries.release, leaves.body).where(
+    query = sa.select(entries.id, entries.account, entries.release, leaves.body, *_PRICE).where(
         which, releases.id == entries.release, leaves.position == releases.charged_leaf
     )
-    for _, account, paid, release, body in in_batches(connection, query, entries.id):
-        leaf: Charged = codec.decode(bytes(body), Charged)
-        yield account, paid, bytes(release), leaf.event
+    for entry in in_batches(connection, query, entries.id):
+        leaf: Charged = codec.decode(bytes(entry.body), Charged)
+        yield entry.account, _price_in(entry), bytes(entry.release), leaf.event
+
+
+# What an account's row and an entry hold, as a price: the ledger's own reading of them.
+
+_PRICE = (tables.entries.c.amounts,)
+
+
+def _price_in(entry: Any) -> Price:
+    return Price(entry.amounts, 0)
+
+
+def _price(event: PrivacyEvent, row: AccountRow) -> Price:
+    return Price(amounts(event, row["orders"]), 0)
+
+
+def _nothing(row: AccountRow) -> Price:
+    return Price((0,) * len(row["orders"]), 0)
+
+
+def _spent(row: AccountRow) -> Price:
+    return Price(row["spent"], 0)
+
+
+def _having(row: AccountRow, spent: Price) -> AccountRow:
+    return {**row, "spent": spent.amounts}
+
+
+def _fits(row: AccountRow, charge: Price) -> bool:
+    return allows(target_of(row), row["spent"], charge.amounts)
 
 
 def _event(data: bytes) -> PrivacyEvent:

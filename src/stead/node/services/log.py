@@ -208,27 +208,27 @@ class Log:
     def checkpoint(self) -> str:
         """The signed head."""
         with self._store.read() as connection:
-            return self._sign(tree(connection, _size(connection), MerkleLog.root))
+            return self._sign(connection)
 
     def receipt(self, index: int) -> Receipt:
         """The proof that leaf ``index`` stands in the log, with its body and salt."""
         with self._store.read() as connection:
             row = connection.execute(sa.select(tables.leaves).where(tables.leaves.c.position == index)).mappings().one()
-            log = tree(connection, _size(connection), MerkleLog.root, lambda log: log.inclusion(index))
+            log = tree(connection, _size(connection), lambda log: log.inclusion(index))
             return Receipt(
                 leaf=bytes(row["body"]),
                 salt=bytes(row["salt"]),
                 index=index,
                 proof=log.inclusion(index),
-                checkpoint=self._sign(log),
+                checkpoint=self._sign(connection),
                 node_key=self._identity.public,
             )
 
     def consistency(self, old_size: int) -> tuple[tuple[bytes, ...], str]:
         """The proof that the log of ``old_size`` leaves is the beginning of today's, and today's signed head."""
         with self._store.read() as connection:
-            log = tree(connection, _size(connection), MerkleLog.root, lambda log: log.consistency(old_size))
-            return log.consistency(old_size), self._sign(log)
+            log = tree(connection, _size(connection), lambda log: log.consistency(old_size))
+            return log.consistency(old_size), self._sign(connection)
 
     def growth(self, old_size: int, new_size: int) -> tuple[bytes, ...]:
         """The proof that the log of ``new_size`` leaves begins with the log of ``old_size``.
@@ -275,18 +275,19 @@ class Log:
         write.connection.execute(tables.node.insert().values(row))
         self.append(write, NodeMade(at=now, name=identity.name, key=identity.public, testing=identity.testing))
 
-    def _sign(self, log: MerkleLog) -> str:
-        head = notes.Checkpoint(origin=self.origin, size=log.size, root=log.root())
-        return notes.sign_checkpoint(head, self._identity.key)
+    def _sign(self, connection: Connection) -> str:
+        size = _size(connection)
+        root = tree(connection, size, MerkleLog.root).root()
+        return notes.sign_checkpoint(notes.Checkpoint(origin=self.origin, size=size, root=root), self._identity.key)
 
-    def _compare(self, connection: Connection, size: int) -> tuple[int, MerkleLog]:
-        """How many leaves the file remembers, and the store's tree, having checked that it begins with them."""
+    def _compare(self, connection: Connection, size: int) -> int:
+        """How many leaves the file remembers, having checked that the store's tree begins with them."""
         try:
             text = self._file.read_text(encoding="utf-8")
         except FileNotFoundError:
             if size > 1:  # after its first leaf alone, a node may have been stopped before it wrote the file
                 raise BadProof(f"{self._file.name} is missing beside a log of {size} leaves.", hint=_RESTORED) from None
-            return 0, tree(connection, size, MerkleLog.root)
+            return 0
         except (OSError, UnicodeDecodeError):
             raise BadProof(f"{self._file.name} cannot be read.", hint=_RESTORED) from None
         try:
@@ -299,14 +300,14 @@ class Log:
         log = tree(connection, size, MerkleLog.root, lambda log: log.consistency(remembered.size))
         proof = log.consistency(remembered.size)
         verify_consistency(remembered.size, remembered.root, size, log.root(), proof)
-        return remembered.size, log
+        return remembered.size
 
     def _remember(self) -> None:
         """Write the head to the file, durably, unless another process has written a later one."""
         with _locked(self._file), self._store.read() as connection:
-            remembered, log = self._compare(connection, _size(connection))
-            if remembered < log.size:
-                _write_durably(self._file, self._sign(log))
+            size = _size(connection)
+            if self._compare(connection, size) < size:
+                _write_durably(self._file, self._sign(connection))
 
 
 _RESTORED = (
