@@ -5,9 +5,12 @@ import math
 
 import laws
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stead.adapters.google_dp import pld_epsilon
 from stead.errors import MissingExtra, UnsupportedOperation, UsageError
+from stead.privacy.accounts import UNIT, Target, amounts, epsilon_spent
 from stead.privacy.events import (
     AboveThreshold,
     Composed,
@@ -166,3 +169,55 @@ def test_without_the_library_its_extra_is_named(monkeypatch):
     monkeypatch.setattr("stead.adapters.google_dp.importlib.import_module", absent)
     with pytest.raises(MissingExtra, match="dp-accounting"):
         pld_epsilon(Gaussian(1.0, 1.0), 1e-6)
+
+
+EVENTS = st.one_of(
+    st.builds(DiscreteGaussian, st.floats(5.0, 500.0), st.just(1.0)),
+    st.builds(SumOfDiscreteGaussians, st.floats(20.0, 200.0), st.just(3), st.just(4.0), st.just(5)),
+    st.builds(DiscreteLaplace, st.floats(5.0, 50.0), st.integers(1, 3)),
+    st.builds(PermuteAndFlip, st.floats(20.0, 100.0), st.just(2)),
+    st.builds(RandomisedResponse, st.floats(0.01, 0.2), st.integers(2, 5)),
+    st.builds(
+        lambda rate, sigma, times: Repeated(Sampled(rate, Gaussian(sigma, 1.0)), times),
+        st.floats(0.001, 0.05),
+        st.floats(1.0, 4.0),
+        st.integers(1, 300),
+    ),
+    st.builds(
+        lambda *events: Composed(events), *[st.builds(DiscreteGaussian, st.floats(50.0, 90.0), st.just(2.0))] * 2
+    ),
+)
+HISTORIES = st.lists(st.tuples(EVENTS, st.integers(1, 30)), min_size=1, max_size=5)
+
+
+@needs_google_dp
+@settings(max_examples=25, deadline=None)
+@given(HISTORIES)
+def test_a_ledgers_report_is_below_the_ledger_and_that_below_the_classic(history):
+    """Over everything that an account ever paid for: 0 <= PLD <= Rényi <= what the classic conversion says."""
+    target = Target(epsilon=1e6, delta=1e-6)
+    whole = Composed(tuple(Repeated(event, times) for event, times in history))
+    spent = [sum(times * amounts(event, [order])[0] for event, times in history) for order in target.orders]
+    ledger = epsilon_spent(target, spent)
+    share = target.delta / len(target.orders)
+    by_classic = min(
+        paid * UNIT + math.log(1 / share) / (order - 1) for order, paid in zip(target.orders, spent, strict=True)
+    )
+    by_losses = pld_epsilon(whole, target.delta)
+    assert 0 < by_losses <= ledger <= by_classic
+    assert by_losses <= epsilon_at(whole, target.delta, range(2, 400)) + 1e-3
+
+
+@needs_google_dp
+def test_the_report_of_a_history_does_not_depend_on_how_it_is_written_down():
+    one, two, three = DiscreteGaussian(30.0, 1.0), DiscreteLaplace(20.0, 1), Gaussian(40.0, 2.0)
+    listed = Composed((one, two, three, one, two))
+    counted = Composed((Repeated(two, 2), Repeated(Composed((three,)), 1), Repeated(one, 2)))
+    assert pld_epsilon(listed, 1e-6) == pytest.approx(pld_epsilon(counted, 1e-6), abs=1e-9)
+
+
+@needs_google_dp
+def test_a_long_history_of_gaussians_is_one_gaussian():
+    """A thousand counts of sigma 100 sqrt(1000) are one of sigma 100, whose delta is known in closed form."""
+    history = Composed(tuple(DiscreteGaussian(100 * math.sqrt(1000), 100.0) for _ in range(1000)))
+    assert pld_epsilon(history, 1e-5) == pytest.approx(4.377178, abs=1e-3)

@@ -11,6 +11,7 @@ discrete Laplace            its own, for one coordinate that moves by the whole 
 choices, streams            that of any pure mechanism of their epsilon; an exponential choice may cost less by Rényi
 randomised response         its own
 keys                        the noise of all of a person's keys, and the slack as a delta
+many of the above           all Gaussians as one of their joint strength, which is exact; equal events in one power
 =========================== ================================================================================
 
 References: Koskela, Jälkö, Honkela, "Computing Tight Differential Privacy Guarantees Using FFT" (2020); Doroshenko et
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,11 +91,8 @@ class _Composer:
 
     def of(self, event: PrivacyEvent) -> Any:
         match event:
-            case Composed(events):
-                return self._together([self.of(inner) for inner in events])
-            case Repeated(inner, times):
-                once = self.of(inner)
-                return once if once is None or times == 1 else once.self_compose(times)
+            case Composed() | Repeated():
+                return self._history(event)
             case Sampled(rate, inner):
                 return self._noise(inner, rate)
             case ExponentialChoice(scale, spread) | PermuteAndFlip(scale, spread) | NoisyMax(scale, spread):
@@ -111,6 +110,21 @@ class _Composer:
             case _:
                 return self._noise(event, 1.0)
 
+    def _history(self, event: PrivacyEvent) -> Any:
+        """A whole history: as few distributions as it has different events, so that rounding does not add up."""
+        strengths: list[float] = []
+        others: dict[PrivacyEvent, int] = {}
+        for part, times in _flat(event, 1):
+            if isinstance(part, _Gaussians):
+                strengths.append(times * _strength(part))
+            else:
+                others[part] = others.get(part, 0) + times
+        parts = [self._gaussian(math.fsum(strengths), 1.0)]
+        for part, times in others.items():
+            once = self.of(part)
+            parts.append(once if once is None or times == 1 else once.self_compose(times))
+        return self._together(parts)
+
     def _keys(self, event: PartitionSelection | ThresholdedGaussian | ThresholdedLaplace) -> Any:
         match event:
             case PartitionSelection(epsilon, delta, keys):
@@ -125,12 +139,7 @@ class _Composer:
     def _noise(self, event: PrivacyEvent, rate: float) -> Any:
         parts = event.events if isinstance(event, Composed) else (event,)
         if all(isinstance(part, _Gaussians) for part in parts):
-            strength = math.sqrt(math.fsum(_strength(part) for part in parts if isinstance(part, _Gaussians)))
-            if strength == 0:
-                return None
-            return self.library.from_gaussian_mechanism(
-                1 / strength, sampling_prob=rate, value_discretization_interval=self.grid_nats
-            )
+            return self._gaussian(math.fsum(_strength(part) for part in parts if isinstance(part, _Gaussians)), rate)
         if isinstance(event, DiscreteLaplace):
             if event.sensitivity == 0:
                 return None
@@ -138,6 +147,13 @@ class _Composer:
                 1 / event.scale, event.sensitivity, sampling_prob=rate, value_discretization_interval=self.grid_nats
             )
         raise UnsupportedOperation("a loss distribution is sampled around Gaussian noise or one discrete Laplace only.")
+
+    def _gaussian(self, strength: float, rate: float) -> Any:
+        if strength == 0:
+            return None
+        return self.library.from_gaussian_mechanism(
+            1 / math.sqrt(strength), sampling_prob=rate, value_discretization_interval=self.grid_nats
+        )
 
     def _pure(self, epsilon: float) -> Any:
         return self._approximate(epsilon, 0.0) if epsilon else None
@@ -152,6 +168,18 @@ class _Composer:
             if part is not None:
                 whole = part if whole is None else whole.compose(part)
         return whole
+
+
+def _flat(event: PrivacyEvent, times: int) -> Iterator[tuple[PrivacyEvent, int]]:
+    """The events inside sums and repetitions, each with how often it happens."""
+    match event:
+        case Composed(events):
+            for inner in events:
+                yield from _flat(inner, times)
+        case Repeated(inner, again):
+            yield from _flat(inner, times * again)
+        case _:
+            yield event, times
 
 
 def _strength(event: _Gaussians) -> float:

@@ -5,7 +5,7 @@ import multiprocessing
 
 import pytest
 import sqlalchemy as sa
-from gate_world import ALICE, FREE, FakeRunner, ask, new_world, open_world, release_id
+from gate_world import ALICE, FREE, FakeRunner, ask, new_world, open_world, opening, release_id
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -180,6 +180,85 @@ def test_an_entry_that_the_log_does_not_know_is_found(store_url, tmp_path):
         entry = {"release": request.release, "account": "population/heart patients", "kind": "charge"}
         write.connection.execute(tables.entries.insert().values(**entry, amounts=(0,), at=0.0))
         assert write.connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar() == 3
+    with pytest.raises(BadProof, match="in the log"):
+        world.books.ledger.verify()
+    world.close()
+
+
+def unguarded(write, *names):
+    """Drop these guards: what the owner of a database can always do."""
+    for name in names:
+        table = name.partition("_no_")[0].partition("_facts_")[0]
+        on = f" ON {table}" if write.connection.dialect.name == "postgresql" else ""
+        write.connection.exec_driver_sql(f"DROP TRIGGER {name}{on}")
+
+
+def test_two_releases_that_change_their_places_are_found(store_url, tmp_path):
+    """Every sum stays right; only what was charged for what is another."""
+    world = new_world(store_url, tmp_path)
+    cheap, dear = ask(sigma=1000.0), ask(sigma=900.0)
+    for request in (cheap, dear):
+        world.gate.answer(ALICE, request)
+    world.books.ledger.verify()
+    other = {cheap.release: dear.release, dear.release: cheap.release}
+    columns = tables.entries.c
+    with world.books.store.write() as write:
+        unguarded(write, "entries_no_update")
+        rows = write.connection.execute(sa.select(columns.id, columns.release)).all()
+        for number, release in rows:
+            change = tables.entries.update().where(columns.id == number)
+            write.connection.execute(change.values(release=other[bytes(release)]))
+    with pytest.raises(BadProof, match="in the log"):
+        world.books.ledger.verify()
+    world.close()
+
+
+def test_a_charge_without_its_leaf_is_found_where_another_stands_twice_in_the_log(store_url, tmp_path):
+    """As many charges in the log as in the ledger, and every account the sum of its entries."""
+    world = new_world(store_url, tmp_path)
+    first, second = ask(), ask()
+    for request in (first, second):
+        world.gate.answer(ALICE, request)
+    one, two = (place for place, _ in world.leaves(Charged))
+    nodes, kept = tables.leaves, {}
+    with world.books.store.write() as write:
+        unguarded(write, "leaves_no_update")
+        kept = write.connection.execute(sa.select(nodes).where(nodes.c.position == one)).mappings().one()
+        change = nodes.update().where(nodes.c.position == two)
+        write.connection.execute(change.values(body=kept["body"]))
+    with pytest.raises(BadProof, match="in the log"):
+        world.books.ledger.verify()
+    world.close()
+
+
+def test_an_entry_of_other_orders_is_found(store_url, tmp_path):
+    world = new_world(store_url, tmp_path)
+    world.gate.answer(ALICE, ask())
+    with world.books.store.write() as write:
+        unguarded(write, "entries_no_update")
+        write.connection.execute(tables.entries.update().values(amounts=(1, 2)))
+    with pytest.raises(BadProof, match="2 amounts, not 1"):
+        world.books.ledger.replay()
+    world.close()
+
+
+def test_books_longer_than_a_batch_are_gone_through_whole(store_url, tmp_path, monkeypatch):
+    monkeypatch.setattr("stead.node.services.ledger._RELEASES_AT_ONCE", 2)
+    monkeypatch.setattr("stead.node.store.engine.BATCH_ROWS", 3)
+    world = new_world(store_url, tmp_path)
+    requests = [ask() for _ in range(5)]
+    for request in requests:
+        world.gate.answer(ALICE, request)
+    world.gate.disclose(ALICE, opening(outlet="disclose"))
+    world.books.ledger.verify()
+    world.books.log.verify()
+    [balance] = {each for name, each in world.books.ledger.replay().items() if name.startswith("population/")}
+    [one] = {leaf.charges[0].amounts[0] for _, leaf in world.leaves(Charged) if leaf.charges}
+    assert (balance.spent, balance.disclosures) == ((5 * one,), 1)
+    with world.books.store.write() as write:
+        unguarded(write, "entries_no_update")
+        last = tables.entries.c.release == requests[-1].release
+        write.connection.execute(tables.entries.update().where(last).values(release=requests[0].release))
     with pytest.raises(BadProof, match="in the log"):
         world.books.ledger.verify()
     world.close()

@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 
 import pytest
+import sqlalchemy as sa
 from gate_world import ALICE, NODE_KEY, FakeRunner, StillClock, ask, new_world, open_world
 
 from stead.core import codec, merkle, notes
@@ -11,7 +12,7 @@ from stead.core.entropy import SystemEntropy
 from stead.core.keys import Key
 from stead.core.leaves import Leaf, NodeMade
 from stead.core.receipts import verify_receipt
-from stead.errors import BadProof, KeyChanged
+from stead.errors import BadProof, KeyChanged, NodeError
 from stead.node.services.books import open_books
 from stead.node.services.log import Identity, Log
 from stead.node.store import open_store
@@ -60,6 +61,39 @@ def test_a_later_log_begins_with_the_earlier_one(world):
     new = notes.open_checkpoint(text, world.books.log.origin, NODE_KEY.public)
     assert new.size == old.size + 5  # three accounts, charged, stored
     merkle.verify_consistency(old.size, old.root, new.size, new.root, proof)
+
+
+def test_a_path_of_hashes_is_one_query_however_long_the_log(world):
+    engine, log = world.books.store.engine, world.books.log
+    for _ in range(40):
+        world.gate.answer(ALICE, ask())
+    asked = []
+    listen = sa.event.listens_for(engine, "before_cursor_execute")
+    listen(lambda _connection, _cursor, statement, *_: asked.append(statement))
+    # One for the proof, one for the head that is signed with it.
+    for most, read in (
+        (1, log.checkpoint),
+        (2, lambda: log.receipt(17)),
+        (2, lambda: log.consistency(29)),
+        (1, lambda: log.growth(29, 77)),
+    ):
+        asked.clear()
+        read()
+        assert sum("FROM log_nodes" in statement for statement in asked) == most
+    asked.clear()
+    world.gate.answer(ALICE, ask())
+    # Two leaves, each with the head compared and signed after it, and the receipt.
+    assert sum("FROM log_nodes" in statement for statement in asked) <= 8
+
+
+def test_a_tree_that_lacks_a_hash_says_so(world):
+    world.gate.answer(ALICE, ask())
+    with world.books.store.write() as write:
+        on = " ON log_nodes" if write.connection.dialect.name == "postgresql" else ""
+        write.connection.exec_driver_sql(f"DROP TRIGGER log_nodes_no_delete{on}")
+        write.connection.exec_driver_sql("DELETE FROM log_nodes WHERE level = 1 AND position = 0")
+    with pytest.raises(NodeError, match="node 0 of level 1"):
+        world.books.log.receipt(2)
 
 
 def test_a_leaf_goes_back_with_what_it_records(world):

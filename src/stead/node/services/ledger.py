@@ -23,11 +23,15 @@ from stead.core.leaves import Charge, Charged, Leaf
 from stead.core.messages import AccountView
 from stead.errors import BadProof, BudgetExceeded
 from stead.node.services.accounts import Accounts, Limits, Trio, target_of, view
-from stead.node.store import Store, Transaction, plain, tables
+from stead.node.store import Store, Transaction, in_batches, plain, tables
 from stead.privacy.accounts import Target, allows, amounts, epsilon_spent
 from stead.privacy.events import PrivacyEvent
 
 AccountRow = Mapping[str, Any]
+
+_INTEGERS = msgspec.json.Decoder(tuple[int, ...])
+_RELEASES_AT_ONCE = 2000
+_NOT_THE_LOG = "the ledger's entries are not the charges in the log."
 
 
 @functools.lru_cache(maxsize=256)
@@ -165,8 +169,7 @@ class Ledger:
             for row in connection.execute(sa.select(tables.accounts)).mappings():
                 if Balance(row["spent"], row["disclosures"]) != replayed[row["id"]]:
                     raise BadProof(f"account {row['id']!r} is not the sum of its entries.")
-            if _logged(connection) != _entered(connection):
-                raise BadProof("the ledger's entries are not the charges in the log.")
+            _check_log(connection)
 
     def _rows(self, connection: Connection, bill: Bill) -> dict[str, AccountRow]:
         """The bill's accounts as they are, or as they would be made; not locked."""
@@ -234,41 +237,61 @@ def _plus(spent: tuple[int, ...], price: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _replay(connection: Connection) -> dict[str, Balance]:
-    accounts, entries = tables.accounts, tables.entries
-    balances = {
-        row.id: Balance((0,) * len(row.orders), 0)
-        for row in connection.execute(sa.select(accounts.c.id, accounts.c.orders))
-    }
-    for entry in connection.execute(sa.select(entries).order_by(entries.c.id)).mappings():
-        balance = balances[entry["account"]]
-        if entry["kind"] == "disclosure":
-            balance = Balance(balance.spent, balance.disclosures + 1)
-        else:
-            balance = Balance(_plus(balance.spent, entry["amounts"]), balance.disclosures)
-        balances[entry["account"]] = balance
-    return balances
+    """Balances by account. Entries pass by in batches, and their lists are read without a detour."""
+    accounts, entries = tables.accounts, tables.entries.c
+    query = sa.select(accounts.c.id, accounts.c.orders)
+    spent = {account: [0] * len(orders) for account, orders in connection.execute(query)}
+    disclosures = dict.fromkeys(spent, 0)
+    rows = sa.select(entries.id, entries.account, entries.kind, sa.type_coerce(entries.amounts, sa.Text))
+    for _, account, kind, listed in in_batches(connection, rows, entries.id):
+        if kind == "disclosure":
+            disclosures[account] += 1
+            continue
+        paid = _INTEGERS.decode(listed)
+        if len(paid) != len(spent[account]):
+            raise BadProof(f"an entry of account {account!r} has {len(paid)} amounts, not {len(spent[account])}.")
+        spent[account] = list(map(operator.add, spent[account], paid))
+    return {account: Balance(tuple(paid), disclosures[account]) for account, paid in spent.items()}
 
 
-def _entered(connection: Connection) -> dict[bytes, list[Charge]]:
-    """What the entries say each release was charged, by release."""
-    entries = tables.entries
-    found: dict[bytes, list[Charge]] = {}
-    for entry in connection.execute(sa.select(entries).order_by(entries.c.id)).mappings():
-        charges = found.setdefault(bytes(entry["release"]), [])
-        if entry["kind"] == "charge":
-            charges.append(Charge(account=entry["account"], amounts=entry["amounts"]))
-    return found
+def _check_log(connection: Connection) -> None:
+    """Raise ``BadProof`` unless entries and log say the same about every release.
 
-
-def _logged(connection: Connection) -> dict[bytes, list[Charge]]:
-    """What the log says each release was charged, by release."""
-    leaves = tables.leaves
-    found: dict[bytes, list[Charge]] = {}
-    for (body,) in connection.execute(sa.select(leaves.c.body).order_by(leaves.c.position)):
+    Leaves pass by in batches, and each is compared with all entries of its release. A release is charged once, by the
+    leaf that its row names; so, where as many releases have entries as there are charges in the log, no entry is left.
+    """
+    charged, leaves, batch = 0, tables.leaves.c, {}
+    rows = in_batches(connection, sa.select(leaves.position, leaves.body), leaves.position)
+    for position, body in rows:
         leaf: Leaf = codec.decode(bytes(body), Leaf)
         if isinstance(leaf, Charged):
-            found.setdefault(leaf.release, []).extend(leaf.charges)
-    return found
+            charged += 1
+            batch[position] = leaf
+        if len(batch) == _RELEASES_AT_ONCE:
+            _compare(connection, batch)
+            batch = {}
+    _compare(connection, batch)
+    releases = sa.select(tables.entries.c.release).distinct().subquery()
+    if charged != connection.execute(sa.select(sa.func.count()).select_from(releases)).scalar_one():
+        raise BadProof(_NOT_THE_LOG)
+
+
+def _compare(connection: Connection, logged: Mapping[int, Charged]) -> None:
+    """Raise ``BadProof`` unless these leaves, by place, are what their releases and the entries say."""
+    releases, entries = tables.releases.c, tables.entries.c
+    ids = [leaf.release for leaf in logged.values()]
+    places = connection.execute(sa.select(releases.charged_leaf, releases.id).where(releases.id.in_(ids)))
+    entered: dict[bytes, list[Charge]] = {}
+    columns = (entries.release, entries.account, entries.kind, sa.type_coerce(entries.amounts, sa.Text))
+    query = sa.select(*columns).where(entries.release.in_(ids)).order_by(entries.id)
+    for release, account, kind, listed in connection.execute(query):
+        charges = entered.setdefault(bytes(release), [])
+        if kind == "charge":
+            charges.append(Charge(account=account, amounts=_INTEGERS.decode(listed)))
+    if {place: bytes(release) for place, release in places} != {place: leaf.release for place, leaf in logged.items()}:
+        raise BadProof(_NOT_THE_LOG)
+    if entered != {leaf.release: list(leaf.charges) for leaf in logged.values()}:
+        raise BadProof(_NOT_THE_LOG)
 
 
 def _shown(epsilon: float, *, up: bool) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +25,11 @@ from stead.core.clock import Clock
 from stead.core.entropy import Entropy
 from stead.core.keys import Key
 from stead.core.leaves import Leaf, NodeMade
-from stead.core.merkle import SALT_BYTES, MemoryNodes, MerkleLog, leaf_hash, verify_consistency
+from stead.core.merkle import HASH_BYTES, SALT_BYTES, MerkleLog, leaf_hash, verify_consistency
 from stead.core.messages import Receipt
 from stead.core.receipts import MAX_LEAF_BYTES
 from stead.errors import BadProof, KeyChanged, NodeError, UsageError
-from stead.node.store import Store, Transaction, tables
+from stead.node.store import Store, Transaction, in_batches, tables
 
 
 @dataclass(frozen=True)
@@ -48,16 +48,24 @@ class Identity:
 
 @final
 class StoredNodes:
-    """The hashes of complete subtrees, in the store (``core.merkle.NodeStore``)."""
+    """The hashes of complete subtrees, in the store (``core.merkle.NodeStore``).
 
-    def __init__(self, connection: Connection) -> None:
+    Args:
+        connection: where they are read and written.
+        held: those that were read already, by (level, index).
+    """
+
+    def __init__(self, connection: Connection, held: Mapping[tuple[int, int], bytes] | None = None) -> None:
         self._connection = connection
+        self._held = held or {}
 
     def get(self, level: int, index: int) -> bytes:
         """The hash that was put there."""
-        nodes = tables.log_nodes
-        query = sa.select(nodes.c.hash).where(nodes.c.level == level, nodes.c.position == index)
-        found = self._connection.execute(query).scalar_one_or_none()
+        found = self._held.get((level, index))
+        if found is None:
+            nodes = tables.log_nodes
+            query = sa.select(nodes.c.hash).where(nodes.c.level == level, nodes.c.position == index)
+            found = self._connection.execute(query).scalar_one_or_none()
         if found is None:
             raise NodeError(f"the log's tree lacks node {index} of level {level}.")
         return bytes(found)
@@ -65,7 +73,60 @@ class StoredNodes:
     def put(self, level: int, index: int, node_hash: bytes) -> None:
         """Keep a hash."""
         row = {"level": level, "position": index, "hash": node_hash}
-        self._connection.execute(tables.log_nodes.insert().values(row))
+        self._connection.execute(tables.log_nodes.insert(), row)
+
+
+@final
+class _Wanted:
+    """A node store without hashes: it notes which ones are asked for. That never depends on what they are."""
+
+    def __init__(self) -> None:
+        self.places: set[tuple[int, int]] = set()
+        self._put: set[tuple[int, int]] = set()
+
+    def get(self, level: int, index: int) -> bytes:
+        """Any hash; the place is noted."""
+        if (level, index) not in self._put:
+            self.places.add((level, index))
+        return bytes(HASH_BYTES)
+
+    def put(self, level: int, index: int, node_hash: bytes) -> None:
+        """Nothing is kept."""
+        self._put.add((level, index))
+
+
+@final
+class _Edge:
+    """A node store of the last two hashes of each level: all that appending and the last root read."""
+
+    def __init__(self) -> None:
+        self._last: dict[int, dict[int, bytes]] = {}
+
+    def get(self, level: int, index: int) -> bytes:
+        """The hash that was put there lately."""
+        return self._last[level][index]
+
+    def put(self, level: int, index: int, node_hash: bytes) -> None:
+        """Keep a hash, and forget the one before the last."""
+        held = self._last.setdefault(level, {})
+        held.pop(index - 2, None)
+        held[index] = node_hash
+
+
+def tree(connection: Connection, size: int, *uses: Callable[[MerkleLog], object]) -> MerkleLog:
+    """The stored tree of ``size`` leaves; the hashes that ``uses`` will read come in one query, not one by one."""
+    wanted = _Wanted()
+    for use in uses:
+        use(MerkleLog(wanted, size))
+    if not wanted.places:
+        return MerkleLog(StoredNodes(connection), size)
+    nodes, levels, positions = tables.log_nodes.c, *map(set, zip(*wanted.places, strict=True))
+    # All levels with all positions are a few hundred places, by index. Asked for as pairs, SQLite would read the table.
+    query = sa.select(nodes.level, nodes.position, nodes.hash).where(
+        nodes.level.in_(levels), nodes.position.in_(positions)
+    )
+    held = {(level, position): bytes(hashed) for level, position, hashed in connection.execute(query)}
+    return MerkleLog(StoredNodes(connection, held), size)
 
 
 @final
@@ -130,7 +191,7 @@ class Log:
         hashed = leaf_hash(salt, body)
         row = {"position": size, "body": body, "salt": salt, "hash": hashed}
         write.connection.execute(tables.leaves.insert().values(row))
-        MerkleLog(StoredNodes(write.connection), size).append(hashed)
+        tree(write.connection, size, lambda log: log.append(hashed)).append(hashed)
         write.connection.execute(tables.log_head.update().values(size=size + 1))
         write.after_commit(self._remember)
         return size
@@ -153,13 +214,12 @@ class Log:
         """The proof that leaf ``index`` stands in the log, with its body and salt."""
         with self._store.read() as connection:
             row = connection.execute(sa.select(tables.leaves).where(tables.leaves.c.position == index)).mappings().one()
-            size = _size(connection)
-            proof = MerkleLog(StoredNodes(connection), size).inclusion(index, size)
+            log = tree(connection, _size(connection), lambda log: log.inclusion(index))
             return Receipt(
                 leaf=bytes(row["body"]),
                 salt=bytes(row["salt"]),
                 index=index,
-                proof=proof,
+                proof=log.inclusion(index),
                 checkpoint=self._sign(connection),
                 node_key=self._identity.public,
             )
@@ -167,8 +227,8 @@ class Log:
     def consistency(self, old_size: int) -> tuple[tuple[bytes, ...], str]:
         """The proof that the log of ``old_size`` leaves is the beginning of today's, and today's signed head."""
         with self._store.read() as connection:
-            proof = MerkleLog(StoredNodes(connection), _size(connection)).consistency(old_size)
-            return proof, self._sign(connection)
+            log = tree(connection, _size(connection), lambda log: log.consistency(old_size))
+            return log.consistency(old_size), self._sign(connection)
 
     def growth(self, old_size: int, new_size: int) -> tuple[bytes, ...]:
         """The proof that the log of ``new_size`` leaves begins with the log of ``old_size``.
@@ -177,7 +237,8 @@ class Log:
             UsageError: the log has not so many leaves.
         """
         with self._store.read() as connection:
-            return MerkleLog(StoredNodes(connection), _size(connection)).consistency(old_size, new_size)
+            log = tree(connection, _size(connection), lambda log: log.consistency(old_size, new_size))
+            return log.consistency(old_size, new_size)
 
     def leaves(self, start: int = 0, count: int = 1 << 20) -> list[tuple[bytes, bytes, bytes]]:
         """(body, salt, hash) of ``count`` leaves from ``start`` on: the owner's full view."""
@@ -195,14 +256,15 @@ class Log:
         """
         with self._store.read() as connection:
             size = _size(connection)
-            rebuilt = MerkleLog(MemoryNodes())
-            query = sa.select(tables.leaves).order_by(tables.leaves.c.position)
-            for place, row in enumerate(connection.execute(query).mappings()):
-                hashed = leaf_hash(bytes(row["salt"]), bytes(row["body"]))
-                if row["position"] != place or hashed != bytes(row["hash"]):
-                    raise BadProof(f"leaf {place} of the log was changed.")
+            rebuilt = MerkleLog(_Edge())
+            columns = tables.leaves.c
+            query = sa.select(columns.position, columns.body, columns.salt, columns.hash)
+            for position, body, salt, kept in in_batches(connection, query, columns.position):
+                hashed = leaf_hash(bytes(salt), bytes(body))
+                if position != rebuilt.size or hashed != bytes(kept):
+                    raise BadProof(f"leaf {rebuilt.size} of the log was changed.")
                 rebuilt.append(hashed)
-            if rebuilt.size != size or rebuilt.root() != MerkleLog(StoredNodes(connection), size).root():
+            if rebuilt.size != size or rebuilt.root() != tree(connection, size, MerkleLog.root).root():
                 raise BadProof(f"the log's {rebuilt.size} leaves are not the tree of {size} that was signed.")
             self._compare(connection, size)
 
@@ -215,7 +277,7 @@ class Log:
 
     def _sign(self, connection: Connection) -> str:
         size = _size(connection)
-        root = MerkleLog(StoredNodes(connection), size).root()
+        root = tree(connection, size, MerkleLog.root).root()
         return notes.sign_checkpoint(notes.Checkpoint(origin=self.origin, size=size, root=root), self._identity.key)
 
     def _compare(self, connection: Connection, size: int) -> int:
@@ -235,7 +297,7 @@ class Log:
         if remembered.size > size:
             what = f"this store is older than it was: {size} leaves, and {remembered.size} have been signed."
             raise BadProof(what, hint=_RESTORED)
-        log = MerkleLog(StoredNodes(connection), size)
+        log = tree(connection, size, MerkleLog.root, lambda log: log.consistency(remembered.size))
         proof = log.consistency(remembered.size)
         verify_consistency(remembered.size, remembered.root, size, log.root(), proof)
         return remembered.size

@@ -28,6 +28,9 @@ from stead.node.store import guards, tables
 
 _SETUP_LOCK = 0x7374656164  # "stead": the advisory lock under which a PostgreSQL store is made or upgraded
 
+BATCH_ROWS = 20_000
+"""How many rows of a long table are held at once."""
+
 
 class Lock(enum.IntEnum):
     """The locks of a write, in the order in which they are taken."""
@@ -100,6 +103,24 @@ class Transaction:
 def plain(row: RowMapping) -> dict[str, Any]:
     """A row as a plain dictionary by column name."""
     return {str(name): value for name, value in row.items()}
+
+
+def in_batches(connection: Connection, query: sa.Select[Any], key: sa.ColumnElement[int]) -> Iterator[Any]:
+    """The rows of a query in the order of ``key``, read in batches, so that memory stays bounded on both databases.
+
+    Args:
+        connection: a snapshot (``Store.read``).
+        query: selects ``key`` first; it has no order and no limit of its own.
+        key: a column of whole numbers, different in each row and indexed.
+    """
+    last: int | None = None
+    while True:
+        batch = query if last is None else query.where(key > last)
+        rows = connection.execute(batch.order_by(key).limit(BATCH_ROWS)).all()
+        yield from rows
+        if len(rows) < BATCH_ROWS:
+            return
+        last = rows[-1][0]
 
 
 class Store:

@@ -1,15 +1,16 @@
-"""``stead budget``: what may be spent, what is spent, and on what."""
+"""``stead budget show`` and ``set``: the accounts, and what they may spend."""
 
 from __future__ import annotations
 
 import difflib
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
-from stead.cli.owner import next_step, node_option, opened, when
+from stead.cli.budget.second_opinion import SecondOpinion, pld_option
+from stead.cli.owner import next_step, node_option, opened
 from stead.cli.style import emit_json, emit_table, json_option, say
 from stead.errors import UsageError
 
@@ -19,45 +20,53 @@ if TYPE_CHECKING:
 _KINDS = ("population", "project", "scientist")
 
 
-@click.group(
+@click.command(
     epilog="""\b
 Examples:
   stead budget show
-  stead budget history
-  stead budget set "project/risk-2026@north patients" --epsilon 3
+  stead budget show --pld --json
 """
 )
-def command() -> None:
-    """What may be spent, what is spent, and on what."""
-
-
-@command.command(
-    epilog="""\b
-Examples:
-  stead budget show
-  stead budget show --json
-"""
-)
+@pld_option
 @node_option
 @json_option
-def show(node: Path, as_json: bool) -> None:
+def show(pld: bool, node: Path, as_json: bool) -> None:
     """Show every account: a population's, each project's, each scientist's."""
+    opinion, reports = SecondOpinion(), {}
     with opened(node) as home:
         accounts = home.books.accounts.all()
+        if pld:
+            from stead.node.services.forecast import Forecasts
+
+            forecasts = Forecasts(home.books.store)
+            for each in accounts:
+                history = forecasts.history(each.account)
+                reports[each.account] = opinion.of(history, each.delta, ledger=each.epsilon_spent)
     if as_json:
-        emit_json(accounts)
+        found = [msgspec.structs.asdict(each) for each in accounts]
+        emit_json([each | {"pld_epsilon": reports[each["account"]]} if pld else each for each in found])
         return
     rows = [
-        (each.account, f"{each.epsilon_spent:.3f}", f"{each.epsilon_limit:g}", f"{each.delta:g}", str(each.disclosures))
+        (
+            each.account,
+            f"{each.epsilon_spent:.3f}",
+            *([opinion.cell(reports[each.account])] if pld else ()),
+            f"{each.epsilon_limit:g}",
+            f"{each.delta:g}",
+            str(each.disclosures),
+        )
         for each in accounts
     ]
-    emit_table(("account", "epsilon spent", "of", "at delta", "disclosures"), rows)
+    reported = ("by PLD",) if pld else ()
+    emit_table(("account", "epsilon spent", *reported, "of", "at delta", "disclosures"), rows)
     if not rows:
         say("nothing has been charged yet; the policy says what new accounts may spend")
         next_step("stead policy show", node)
+    elif pld:
+        opinion.explain()
 
 
-@command.command(
+@click.command(
     name="set",
     epilog="""\b
 Examples:
@@ -91,57 +100,6 @@ def set_(account: str, epsilon: float, delta: float | None, node: Path) -> None:
         accounts.set_target(account, target)
     was = f"; it was {held.epsilon_limit:g} at delta {held.delta:g}" if held else ""
     say(f"{account} may now spend epsilon {epsilon:g} at delta {delta:g} in all{was}")
-
-
-@command.command(
-    epilog="""\b
-Examples:
-  stead budget history
-  stead budget history --json
-"""
-)
-@node_option
-@json_option
-def history(node: Path, as_json: bool) -> None:
-    """List every charge and disclosure, oldest first: who asked, why, and what it cost by itself.
-
-    Costs do not add up to what an account has spent: together they come to less.
-    """
-    with opened(node) as home:
-        costs = home.books.accounts.costs()
-        releases = [each for each in home.requests.all(None) if each.claim.release in costs]
-    if as_json:
-        found = [
-            {
-                "release": each.claim.release.hex(),
-                "at": each.made_at,
-                "requester": each.requester,
-                "project": each.claim.project,
-                "dataset": each.dataset,
-                "outlet": each.claim.outlet,
-                "why": each.claim.why,
-                "state": each.state,
-                "epsilon": None if math.isinf(costs[each.claim.release]) else costs[each.claim.release],
-            }
-            for each in releases
-        ]
-        emit_json(found)
-        return
-    rows = [
-        (
-            when(each.made_at),
-            each.requester,
-            each.claim.project,
-            each.dataset,
-            each.claim.outlet,
-            f"{costs[each.claim.release]:.3f}".replace("inf", "no limit"),
-            each.claim.why,
-        )
-        for each in releases
-    ]
-    emit_table(("at", "who", "project", "dataset", "outlet", "epsilon", "why"), rows)
-    if not rows:
-        say("nothing has been charged yet")
 
 
 def _check_names(home: Node, account: str) -> None:
