@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 
+import duckdb
 import httpx
 import pytest
 
@@ -44,6 +45,22 @@ def test_reached_worked_with_and_stopped(run, made, number):
     assert err.endswith("stopped\n")
     assert "Traceback" not in err
     assert "Traceback" not in (made / "stead-node/node.log").read_text()
+
+
+def test_rows_in_an_old_form_are_found_before_anybody_asks(run, made):
+    run("data", "add", "heart.csv", "--card", "card.toml")
+    (file,) = (made / "stead-node/data").glob("*.duckdb")
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("CREATE OR REPLACE TABLE about AS SELECT schema_digest FROM about")
+    ran = run("serve", "--port", "0", code=2)
+    assert "'heart' was stored by another version of stead" in ran.err
+    assert "stead data add FILE --card CARD" in ran.err
+    run("data", "add", "heart.csv", "--card", "card.toml")
+    with serving(made) as (_, address):
+        assert address.startswith("https://")
+    file.unlink()
+    with serving(made) as (_, address):  # without rows a node still serves its log
+        assert address.startswith("https://")
 
 
 def test_the_lock_ends_with_its_process(made):

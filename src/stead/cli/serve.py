@@ -31,6 +31,7 @@ def command(node: Path, bind: str | None, port: int | None) -> None:
     from stead.node.journal import keep_journal
 
     with opened(node) as running, running.home.serving():
+        running.registry.check_stored()
         keep_journal(running.home.journal)
         server = Server(running, bind=bind, port=port)
         # The loop takes these signals over while it runs; here they end what has not begun, or is over, as quietly.

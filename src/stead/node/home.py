@@ -116,7 +116,7 @@ class Home:
         """
         path = self.path / "person.secret"
         if not path.exists():
-            _write_once(path, entropy.take(SECRET_BYTES))
+            _make_secret(path, entropy)
         secret = read_private(path)
         if len(secret) != SECRET_BYTES:
             raise UsageError(
@@ -177,7 +177,7 @@ class Home:
             raise UsageError(f"{path} cannot be made: {error.strerror}.") from None
         key = Key.generate(entropy)
         key.save(path / "node.key")
-        _write_once(path / "person.secret", entropy.take(SECRET_BYTES))
+        _make_secret(path / "person.secret", entropy)
         write_private(path / "stead.toml", _to_toml(settings).encode())  # a store's URL may hold a password
         return cls(path, settings, key)
 
@@ -201,10 +201,10 @@ class Home:
         return cls(path, settings, Key.load(path / "node.key"))
 
 
-def _write_once(path: Path, secret: bytes) -> None:
-    """Make a file whole or not at all; of two processes that make it at once, the first one's stays."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    write_private(partial, secret)
+def _make_secret(path: Path, entropy: Entropy) -> None:
+    """Make the file whole or not at all; of two processes that make it at once, the first one's stays."""
+    partial = path.with_name(f"{path.name}.{entropy.take(8).hex()}")
+    write_private(partial, entropy.take(SECRET_BYTES))
     try:
         with suppress(FileExistsError):
             os.link(partial, path)

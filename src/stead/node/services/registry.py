@@ -7,6 +7,7 @@ import hmac
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import final
 
@@ -15,11 +16,11 @@ import sqlalchemy as sa
 from stead.core import codec
 from stead.core.leaves import DatasetAdded
 from stead.core.schema import DatasetCard
-from stead.errors import UsageError
+from stead.errors import NodeError, UsageError
 from stead.node.services.books import Books
 from stead.node.services.duck import Limits
 from stead.node.services.table_load import LoadReport
-from stead.node.services.tables import JoinedTables, Table, load
+from stead.node.services.tables import JoinedTables, Table, load, table_path
 from stead.node.store import tables
 
 _CHUNK_BYTES = 1 << 20
@@ -133,6 +134,17 @@ class Registry:
         """
         cards = [self.card(other) for other in others]
         return JoinedTables(self._directory, self.card(name), cards, limits=self._limits)
+
+    def check_stored(self) -> None:
+        """Open each file of rows once, so that one in an old form is found before a question over it is charged.
+
+        Raises:
+            UsageError: a file is of another stored form, or was made under another schema; says what to do.
+        """
+        for card in self.cards():
+            if table_path(self._directory, card.name).exists():
+                with suppress(NodeError), Table(self._directory, card, limits=self._limits):
+                    pass  # what is damaged fails by itself, when it is asked
 
     def close(self) -> None:
         """Give the files back."""

@@ -175,7 +175,7 @@ def _raw(source: Source, column: Column) -> str:
     if column.kind == "category":
         return f"CAST(s{index} AS VARCHAR)"
     if column.kind == "text":
-        return _text(source, column.name)
+        return f"NULLIF(left(trim({_text(source, column.name)}), {MAX_TEXT}), '')"
     if column.kind in ("integer", "real") and source.types[index] in ("FLOAT", "DOUBLE"):
         return f"CASE WHEN isnan(s{index}) THEN NULL ELSE CAST(s{index} AS DOUBLE) END"
     cell = f"s{index}"
@@ -186,10 +186,8 @@ def _raw(source: Source, column: Column) -> str:
 
 
 def _typed(column: Column, index: int) -> str:
-    if column.kind == "category":
+    if column.kind in ("category", "text"):
         return f"r{index}"
-    if column.kind == "text":
-        return f"NULLIF(left(trim(r{index}), {MAX_TEXT}), '')"
     if column.kind == "boolean":
         return f"CASE WHEN r{index} IN {_TRUE} THEN TRUE WHEN r{index} IN {_FALSE} THEN FALSE END"
     if column.kind == "date":

@@ -155,6 +155,13 @@ class Table:
 
     Questions are answered exactly: ``run`` equals ``stead.plans.sums.run_exact`` on the same rows. Safe to use
     from several threads; each call has its own cursor.
+
+    Attributes:
+        key_check: names the secret behind the person keys; keys of two tables compare only if it is the same.
+
+    Raises:
+        UsageError: no such file, or one of another stored form or schema; the owner adds the data again.
+        NodeError: the file cannot be opened.
     """
 
     def __init__(self, directory: Path, card: DatasetCard, *, limits: Limits | None = None) -> None:
