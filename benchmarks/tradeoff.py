@@ -4,7 +4,8 @@
 trusted curator in the same process. ``shares`` is between processes over sealed sockets: ``seconds`` are preparation,
 sharing, computing and opening, of the slowest party; ``online_seconds`` lack the preparation. ``shares+dp`` adds noise
 of every party inside the shares, and opens the noisy value alone. ``bytes`` are of all parties, prepared and online;
-``rounds`` are online. ``secure_sum`` runs through its real frames in one process.
+``rounds`` are online. The ten clients of the sum are one process, so their clipping and noise add up. ``secure_sum``
+runs through its real frames in one process. Ratios mean something on a machine that does nothing else.
 
 Whose row is protected, and how one person's part is bounded (``benchmarks/secure/private.py``):
 
