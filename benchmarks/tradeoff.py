@@ -5,7 +5,8 @@ trusted curator in the same process. ``shares`` is between processes over sealed
 sharing, computing and opening, of the slowest party; ``online_seconds`` lack the preparation. ``shares+dp`` adds noise
 of every party inside the shares, and opens the noisy value alone. ``bytes`` are of all parties, prepared and online;
 ``rounds`` are online. The ten clients of the sum are one process, so their clipping and noise add up. ``secure_sum``
-runs through its real frames in one process. Ratios mean something on a machine that does nothing else.
+runs through its real frames in one process. Ratios mean something on a machine that does nothing else: ``load_before``
+is the load average as each work begins.
 
 Whose row is protected, and how one person's part is bounded (``benchmarks/secure/private.py``):
 
@@ -30,6 +31,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import statistics
 import sys
 from collections.abc import Callable, Iterable
@@ -97,14 +99,15 @@ def errors(found: Array, exact: Array, without_noise: Array | None = None) -> Ro
 
 def in_the_clear(work: str, works: Works, exact: Array, without_noise: Array, runs: int) -> list[Row]:
     """The baseline, and the same with a curator's noise."""
-    rows = []
+    rows, load = [], os.getloadavg()[0]
     for variant, compute in works.items():
         progress(f"{work}, {variant}")
         timing = timed(compute, runs=runs, warm_ups=3)
         noisy = variant == "dp"
         figures = errors(np.asarray(compute()), exact, without_noise if noisy else None)
         system = "stead" if noisy else "torch"
-        rows.append(timing_row(work, system, variant, timing, **(priced(work, 1) if noisy else {}), **figures))
+        more: Row = priced(work, 1) if noisy else {"load_before": load}
+        rows.append(timing_row(work, system, variant, timing, **more, **figures))
     return rows
 
 
