@@ -28,6 +28,7 @@ sys.path[:0] = [str(HERE / "secure"), str(HERE.parent / "examples")]
 from launch import AGGREGATION, Run, aggregation_row, found_row, launched  # noqa: E402 - beside this script
 from peers import peer_rows  # noqa: E402 - beside this script
 from plain import plain_rows  # noqa: E402 - beside this script
+from private import client_vectors  # noqa: E402 - beside this script
 from resnet import save_model  # noqa: E402 - beside this script
 from resnet18 import images, seeded_resnet18  # noqa: E402 - an example
 from works import WORKS  # noqa: E402 - beside this script
@@ -75,7 +76,8 @@ def sums(*, runs: int, **options: Any) -> Row:
     run = Run(SUM, "additive", runs=runs, **options)
     progress(f"{SUM} {options}")
     variant = " ".join(["additive", f"Z_2^{run.ring_bits}", *_labels(options)])
-    return aggregation_row(run, variant, THREATS["additive"], launched(run, script=AGGREGATION))
+    plain = np.sum(np.stack(client_vectors()).astype(np.float64), axis=0)
+    return aggregation_row(run, variant, THREATS["additive"], launched(run, script=AGGREGATION), plain)
 
 
 def _labels(options: dict[str, Any]) -> list[str]:

@@ -34,7 +34,7 @@ class Run:
     """What the parties do.
 
     Attributes:
-        work: a name of ``works.WORKS``, or ``resnet18``.
+        work: a name of ``party.ALL``, or ``resnet18``.
         protocol: cleartext, replicated or masked.
         channel: sealed or plain.
         runs: how often, after one warm-up.
@@ -42,6 +42,7 @@ class Run:
         dealer_threads: of the dealer's, who prepares while the others wait.
         calibrated: whether comparisons are narrowed to the ranges seen.
         ring_bits: of an aggregation.
+        noisy: whether the parties add noise before the result is opened (``private``).
     """
 
     work: str
@@ -52,6 +53,7 @@ class Run:
     dealer_threads: int = 2
     calibrated: bool = False
     ring_bits: int = 64
+    noisy: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,8 +155,8 @@ def found_row(run: Run, variant: str, threat: str, found: Found, plain: npt.NDAr
     )
 
 
-def aggregation_row(run: Run, variant: str, threat: str, found: Found) -> Row:
-    """The figures of an aggregation; its result is the largest error.
+def aggregation_row(run: Run, variant: str, threat: str, found: Found, plain: npt.NDArray[Any]) -> Row:
+    """The figures of an aggregation.
 
     On a network each client has a link of its own, so there are two messages of one vector: a client's and the opening.
     """
@@ -179,5 +181,5 @@ def aggregation_row(run: Run, variant: str, threat: str, found: Found) -> Row:
         wan_seconds=statistics.median(seconds) + network_s["WAN"],
         bytes=max(runs[-1]["compute"]["bytes"] for runs in several),
         peak_mb=max(party["peak_mb"] for party in found.parties),
-        error=float(found.result.max()),
+        error=float(np.abs(found.result - plain).max()),
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from private import CROSS, CROSS_WORK, noise_of
 from resnet import shared_resnet
 from works import WORKS, entered, peak_mb
 
@@ -21,6 +22,7 @@ from stead.core.channel import PartyChannel
 from stead.core.entropy import SystemEntropy
 from stead.mpc.fixed import Secret, decode
 from stead.mpc.kernels.memory import keep_freed_memory
+from stead.mpc.noise import clamp, with_noise
 from stead.mpc.party import Party, agree
 from stead.mpc.protocol import Protocol
 from stead.mpc.protocols.cleartext.protocol import Cleartext
@@ -36,6 +38,7 @@ from stead.net.simulated import LAN, WAN, SimulatedChannel
 
 RECEIVER = 2
 RESNET = "resnet18"
+ALL = WORKS | {CROSS: CROSS_WORK}
 
 
 class Marks:
@@ -74,9 +77,13 @@ def computed(p: Protocol, run: dict[str, Any], folder: Path, marks: Marks, peers
     if name == RESNET:
         secrets, compute = shared_resnet(p, folder, calibrated=run["calibrated"])
     else:
-        secrets, compute = entered(p, run["inputs"]), WORKS[name].compute
+        secrets, compute = entered(p, ALL[name], run["inputs"]), ALL[name].compute
     marks.mark(wait_for=peers)
     result: Secret = compute(p, secrets)
+    if run["noisy"]:
+        noise, limit = noise_of(name)
+        held = result if limit is None else clamp(p, result, int(limit * 2**result.scale))
+        result = with_noise(p, held, noise)
     marks.mark()
     single = p.facts.parties == 1
     opened = p.reveal(result.share, None if single else [RECEIVER])
@@ -162,7 +169,7 @@ def main() -> None:
     entropy = SystemEntropy()
     streams = agree(place, names, channel, entropy) if run["protocol"] == "replicated" else {}
     party = Party(place, names, channel, entropy, run["threads"], streams)
-    run["inputs"] = WORKS[run["work"]].inputs() if run["work"] in WORKS else []
+    run["inputs"] = ALL[run["work"]].inputs() if run["work"] in ALL else []
     gc.disable()
     figures = []
     for _ in range(run["runs"] + 1):  # the first one warms up

@@ -15,6 +15,7 @@ from stead.mpc.forms import MATMUL
 from stead.mpc.functions.activation import relu
 from stead.mpc.functions.softmax import softmax
 from stead.mpc.protocol import Protocol
+from stead.mpc.shares import RingArray
 
 Array = npt.NDArray[Any]
 FIRST, SECOND = 1, 2
@@ -29,14 +30,19 @@ class Work:
         inputs: a name, an owner and an array for each secret, drawn from a seed.
         compute: from secrets in that order to one secret result.
         plain: the same on float64 arrays.
+        encode: an owner's array as ring elements.
+        fraction: their fraction bits.
     """
 
     inputs: Callable[[], list[tuple[int, Array]]]
     compute: Callable[[Protocol, list[Secret]], Secret]
     plain: Callable[[list[Array]], Array]
+    encode: Callable[[Array], RingArray] = encode
+    fraction: int = FRACTION
 
 
-def _normal(*shape: int, seed: int) -> Array:
+def normal(*shape: int, seed: int) -> Array:
+    """Standard normal numbers."""
     return np.random.default_rng(seed).standard_normal(shape)
 
 
@@ -53,35 +59,35 @@ def _softmax(values: list[Array]) -> Array:
 
 WORKS: dict[str, Work] = {
     "matmul 1000x1000": Work(
-        lambda: [(FIRST, _normal(1000, 1000, seed=1)), (SECOND, _normal(1000, 1000, seed=2))],
+        lambda: [(FIRST, normal(1000, 1000, seed=1)), (SECOND, normal(1000, 1000, seed=2))],
         _product,
         lambda values: np.asarray(values[0] @ values[1]),
     ),
     "relu 1M": Work(
-        lambda: [(SECOND, _normal(1_000_000, seed=3))],
+        lambda: [(SECOND, normal(1_000_000, seed=3))],
         lambda p, secrets: relu(p, secrets[0]),
         lambda values: np.maximum(values[0], 0),
     ),
     "relu 1M, 32 bits": Work(
-        lambda: [(SECOND, _normal(1_000_000, seed=3))],
+        lambda: [(SECOND, normal(1_000_000, seed=3))],
         lambda p, secrets: relu(p, secrets[0], bits=32),
         lambda values: np.maximum(values[0], 0),
     ),
     "softmax 1000x10": Work(
-        lambda: [(SECOND, _normal(1000, 10, seed=4))],
+        lambda: [(SECOND, normal(1000, 10, seed=4))],
         lambda p, secrets: softmax(p, secrets[0], axis=1),
         _softmax,
     ),
 }
 
 
-def entered(p: Protocol, inputs: list[tuple[int, Array]]) -> list[Secret]:
+def entered(p: Protocol, work: Work, inputs: list[tuple[int, Array]]) -> list[Secret]:
     """Share the inputs, each by its owner; the others look at its shape alone."""
     secrets = []
     for owner, array in inputs:
         at = owner if p.facts.parties > 1 else 0
-        mine = encode(array) if p.party.place == at else None
-        secrets.append(Secret(p.share(mine, array.shape, at), FRACTION))
+        mine = work.encode(array) if p.party.place == at else None
+        secrets.append(Secret(p.share(mine, array.shape, at), work.fraction))
     return secrets
 
 
