@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, final
+from typing import Any, Final, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,7 +147,7 @@ class Joint:
     length: int
     colluders: int = 0
 
-    def open(self, *, ring_bits: int = 64, rounds: int = 1, model: bytes = b"") -> tuple[Header, Fleet]:
+    def open(self, *, ring_bits: Literal[32, 64] = 64, rounds: int = 1, model: bytes = b"") -> tuple[Header, Fleet]:
         """A fresh session: its header, and the fleet that goes through it."""
         release = self.sites[0].scientist.entropy.take(RELEASE_BYTES)
         header = Header(

@@ -28,11 +28,13 @@ from stead.client.expressions import Aggregation
 from stead.client.frame import RemoteFrame
 from stead.client.question import Question
 from stead.core.entropy import Entropy
+from stead.errors import UsageError
 from stead.plans.analysis import analyse
 from stead.plans.price import price
 from stead.plans.query import Query
 from stead.privacy.audit.distinguish import Results
 from stead.privacy.audit.trial import Trial
+from stead.privacy.events import PrivacyEvent
 
 REPEATS: Final = 64
 NOISE: Final = 2.0
@@ -81,10 +83,21 @@ JOINT_QUESTIONS: Final = (
 
 
 def noisy_plan(question: Question) -> Query:
-    """The question as a plan whose every part has noise of as many steps as one person moves it."""
-    bare, schema = question.plan(), question.source.schema
+    """The question as a plan whose every part has noise of ``NOISE`` times what one person moves it by."""
     unit = question.plan([1.0] * len(question.parts()))
-    return question.plan([NOISE * moved for moved in analyse(unit, schema).l2]) if question.parts() else bare
+    return question.plan([NOISE * moved for moved in analyse(unit, question.source.schema).l2])
+
+
+def event_of(plan: Query, dataset: RemoteDataset, *, sites: int = 1) -> PrivacyEvent:
+    """What a node's ledger would be charged for a plan.
+
+    Raises:
+        UsageError: the plan has no price.
+    """
+    event = price(plan, dataset.schema, sites=sites).event
+    if event is None:
+        raise UsageError("a question without noise claims nothing that could be audited.")
+    return event
 
 
 def question_trials(neighbours: Neighbours) -> tuple[Trial, ...]:
@@ -100,7 +113,7 @@ def joint_trials(neighbours: Neighbours) -> tuple[Trial, ...]:
 def one_site(neighbours: Neighbours, asked: Asked) -> Trial:
     """A question to one node."""
     dataset = neighbours.dataset(WITHOUT)
-    once = price(noisy_plan(asked.question(dataset, 1)), dataset.schema)
+    event = event_of(noisy_plan(asked.question(dataset, 1)), dataset)
 
     def world(name: str, answers: int) -> Results:
         held = neighbours.dataset(name)
@@ -111,13 +124,13 @@ def one_site(neighbours: Neighbours, asked: Asked) -> Trial:
         answers = answers_for(runs, REPEATS)
         return world(WITH, answers), world(WITHOUT, answers)
 
-    return Trial(f"question: {asked.name}", once.event, draw, RUNS, DELTAS)
+    return Trial(f"question: {asked.name}", event, draw, RUNS, DELTAS)
 
 
 def two_sites(neighbours: Neighbours, asked: Asked) -> Trial:
     """A question to both nodes together."""
     dataset = neighbours.dataset(WITHOUT)
-    once = price(noisy_plan(asked.question(dataset, 1)), dataset.schema, sites=len(NODES))
+    event = event_of(noisy_plan(asked.question(dataset, 1)), dataset, sites=len(NODES))
 
     def world(name: str, answers: int) -> Results:
         held, sites = neighbours.dataset(name), neighbours.sites(name)
@@ -129,4 +142,4 @@ def two_sites(neighbours: Neighbours, asked: Asked) -> Trial:
         answers = answers_for(runs, REPEATS)
         return world(WITH, answers), world(WITHOUT, answers)
 
-    return Trial(f"joint question: {asked.name}", once.event, draw, JOINT_RUNS, DELTAS)
+    return Trial(f"joint question: {asked.name}", event, draw, JOINT_RUNS, DELTAS)

@@ -13,6 +13,8 @@ outcomes    the result is one of the outcomes (or of the ranges, where there are
             are likelier in one world
 lattice     the finest binary digit of a number (its lattice) is one of those that are
             likelier in one world: holes and granularities of floating-point noise
+sign        the result is above zero: an event that whoever made the results has fixed
+            beforehand, so that every run is counted
 =========== ==============================================================================
 
 References: Ding, Wang, Wang, Zhang, Kifer, "Detecting Violations of Differential Privacy" (2018), for events chosen on
@@ -23,9 +25,9 @@ References: Ding, Wang, Wang, Zhang, Kifer, "Detecting Violations of Differentia
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from statistics import NormalDist
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +37,11 @@ from stead.privacy.audit.counting import epsilon_at_least
 
 Results = NDArray[Any]
 Scores = NDArray[np.float64]
-Attack = Literal["shift", "outcomes", "lattice"]
+Attack = Literal["shift", "outcomes", "lattice", "sign"]
 
 ATTACKS: tuple[Attack, ...] = ("shift", "outcomes", "lattice")
+"""What numbers are examined by."""
+
 BOUNDS = 4
 """Binomial bounds behind each figure of ``distinguish``: two for each direction."""
 
@@ -67,13 +71,26 @@ def distinguish(present: Results, absent: Results, delta: float, *, attack: Atta
     """
     one, other = (np.asarray(world).reshape(len(world), -1) for world in (present, absent))
     if one.shape != other.shape or len(one) < BOUNDS:
-        raise UsageError(f"an audit compares as many results of one kind, four or more: not {one.shape}, {other.shape}.")
+        raise UsageError(
+            f"an audit compares as many results of one kind, four or more: not {one.shape}, {other.shape}."
+        )
+    if attack == "sign":
+        return _by_sign(one, other, delta, miss)
     even = len(one) // 2 * 2
     score = _FINDERS[attack](one[:even:2], other[:even:2])
     with_person, without = score(one[:even]), score(other[:even])
     return max(
         _one_way(with_person, without, delta, miss),
         _one_way(-without, -with_person, delta, miss),
+    )
+
+
+def _by_sign(present: Results, absent: Results, delta: float, miss: float) -> float:
+    runs = len(present)
+    here, there = (int(np.count_nonzero(world[:, 0] > 0)) for world in (present, absent))
+    return max(
+        epsilon_at_least(here, there, runs, delta=delta, miss=miss),
+        epsilon_at_least(runs - there, runs - here, runs, delta=delta, miss=miss),
     )
 
 
@@ -152,13 +169,15 @@ def _likelier(present: Scores, absent: Scores, label: Callable[[Results], Scores
     def score(results: Results) -> Scores:
         labels = label(results)
         place = np.minimum(np.searchsorted(seen, labels), len(seen) - 1)
-        return np.where(seen[place] == labels, ratio[place], 0.0)
+        known: Scores = np.where(seen[place] == labels, ratio[place], 0.0)
+        return known
 
     return score
 
 
 def _finest(results: Results) -> Scores:
-    return binary_digit(results).min(axis=1)
+    finest: Scores = binary_digit(results).min(axis=1)
+    return finest
 
 
 def binary_digit(numbers: Results) -> Scores:
@@ -171,7 +190,8 @@ def binary_digit(numbers: Results) -> Scores:
     usable = np.isfinite(mantissa) & (mantissa != 0)
     whole = np.where(usable, mantissa * 2.0**_MANTISSA_BITS, 1.0).astype(np.int64)
     lowest = np.log2((whole & -whole).astype(np.float64))
-    return np.where(usable, exponent - _MANTISSA_BITS + lowest, _ZERO)
+    digit: Scores = np.where(usable, exponent - _MANTISSA_BITS + lowest, _ZERO)
+    return digit
 
 
 def off_lattice(numbers: Results, step: float) -> int:
@@ -179,7 +199,7 @@ def off_lattice(numbers: Results, step: float) -> int:
     return int(np.count_nonzero(binary_digit(numbers) < np.log2(step)))
 
 
-_FINDERS: dict[Attack, Callable[[Results, Results], Callable[[Results], Scores]]] = {
+_FINDERS: Final[Mapping[Attack, Callable[[Results, Results], Callable[[Results], Scores]]]] = {
     "shift": _shift,
     "outcomes": _outcomes,
     "lattice": _lattice,

@@ -66,7 +66,7 @@ class Showing(Protocol):
         ...
 
 
-def adding(  # noqa: PLR0913 - a claim, a mechanism, and the person's effect
+def adding(
     name: str,
     mechanism: Adding,
     event: PrivacyEvent,
@@ -260,4 +260,3 @@ def _keys() -> tuple[Trial, ...]:
             for people in (0, laplace.threshold)
         ),
     )
-

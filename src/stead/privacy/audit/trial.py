@@ -35,7 +35,9 @@ class Trial:
         draw: does it.
         runs: in each world, in a whole audit.
         deltas: at which the claim is tested.
-        step: the declared lattice: what is shown are multiples of it. A power of two.
+        step: the declared lattice: what is shown are multiples of it. A power of two; 0 where there is none.
+        attacks: how the two worlds are told apart.
+        least: runs below which the trial says nothing; a quick audit makes as many.
     """
 
     name: str
@@ -44,6 +46,8 @@ class Trial:
     runs: int
     deltas: tuple[float, ...]
     step: float = 1.0
+    attacks: tuple[Attack, ...] = ATTACKS
+    least: int = BOUNDS
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -72,7 +76,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 def bounds_of(trials: Sequence[Trial]) -> int:
     """How many binomial bounds an audit of these trials rests on."""
-    return BOUNDS * len(ATTACKS) * sum(len(trial.deltas) for trial in trials)
+    return BOUNDS * sum(len(trial.attacks) * len(trial.deltas) for trial in trials)
 
 
 def examine(trial: Trial, entropy: Entropy, *, runs: int, miss: float) -> tuple[Verdict, ...]:
@@ -86,11 +90,11 @@ def examine(trial: Trial, entropy: Entropy, *, runs: int, miss: float) -> tuple[
     """
     present, absent = trial.draw(runs, entropy)
     # Anything off the lattice is a fault by itself: no probability is needed to say so.
-    off = off_lattice(present, trial.step) + off_lattice(absent, trial.step)
+    off = sum(off_lattice(world, trial.step) for world in (present, absent)) if trial.step else 0
     verdicts = []
     for delta in trial.deltas:
         claim = claimed(trial.event, delta)
-        for attack in ATTACKS:
+        for attack in trial.attacks:
             found = distinguish(present, absent, delta, attack=attack, miss=miss)
             exceeded = found > claim or off > 0
             verdicts.append(Verdict(trial.name, attack, delta, claim, found, len(present), off, exceeded))
@@ -121,11 +125,13 @@ def audit(
         UsageError: no trials, or a number is out of range.
     """
     if not trials or not 0 < share <= 1 or not 0 < error_rate < 1:
-        raise UsageError(f"an audit needs trials, a share in (0, 1] and an error rate in (0, 1): {share}, {error_rate}.")
+        raise UsageError(
+            f"an audit needs trials, a share in (0, 1] and an error rate in (0, 1): {share}, {error_rate}."
+        )
     miss = error_rate / bounds_of(trials)
     verdicts: list[Verdict] = []
     for trial in trials:
-        found = examine(trial, entropy, runs=max(BOUNDS, int(trial.runs * share)), miss=miss)
+        found = examine(trial, entropy, runs=max(trial.least, int(trial.runs * share)), miss=miss)
         told(found)
         verdicts += found
     return tuple(verdicts)
