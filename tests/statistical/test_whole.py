@@ -4,18 +4,21 @@ The honest ones are audited at the product's error rate (once in 10,000 seeds), 
 function of the real path; everything else runs as it is.
 """
 
+from dataclasses import replace as replace_fields
+
 import numpy as np
 import pytest
 from msgspec.structs import replace
+from scipy import stats
 
-from stead.cli.privacy.differencing import DELTA, EPSILON, Populations, differencing_trial
+from stead.cli.privacy.differencing import DELTA, EPSILON, MOST_QUESTIONS, Populations, differencing_trial
 from stead.cli.privacy.neighbours import Neighbours
 from stead.cli.privacy.questions import JOINT_QUESTIONS, QUESTIONS, Asked, one_site, two_sites
 from stead.cli.privacy.trainings import training_trial
 from stead.core.entropy import SeededEntropy
 from stead.learn import pipeline
 from stead.node.services import gate, ledger, table_sql, tables
-from stead.privacy.audit.trial import audit, strongest
+from stead.privacy.audit.trial import ERROR_RATE, audit
 from stead.privacy.meaning import guessed
 from stead.privacy.mechanisms import GaussianMechanism
 
@@ -40,20 +43,29 @@ def caught(trial, runs):
 def test_no_attack_beats_the_claim_of_a_question(neighbours, asked):
     verdicts = run(one_site(neighbours, asked), 1280)
     assert not any(verdict.exceeded for verdict in verdicts), verdicts
-    # The one person's rows did count: an audit of a table that ignores them would find nothing, and prove nothing.
-    assert strongest(verdicts)[0].found > 0
+
+
+@pytest.mark.parametrize("asked", QUESTIONS, ids=lambda asked: asked.name)
+def test_a_question_without_noise_is_caught(neighbours, monkeypatch, asked):
+    """So the one person does count in it: an audit of a question that is the same without them would prove nothing."""
+    monkeypatch.setattr(gate, "GaussianMechanism", lambda _: Silent())
+    assert caught(one_site(neighbours, asked), 128)
 
 
 @pytest.mark.parametrize("asked", JOINT_QUESTIONS, ids=lambda asked: asked.name)
 def test_no_attack_beats_the_claim_of_a_joint_question(neighbours, asked):
-    verdicts = run(two_sites(neighbours, asked), 1280)
+    verdicts = run(two_sites(neighbours, asked), 640)
     assert not any(verdict.exceeded for verdict in verdicts), verdicts
-    assert strongest(verdicts)[0].found > 0
+
+
+def test_a_joint_question_without_noise_is_caught(neighbours, monkeypatch):
+    monkeypatch.setattr(pipeline.NoiseShare, "add", lambda _self, values, _entropy: values)
+    assert caught(two_sites(neighbours, JOINT_QUESTIONS[0]), 128)
 
 
 def test_half_the_noise_of_an_answer_is_caught(neighbours, monkeypatch):
     monkeypatch.setattr(gate, "GaussianMechanism", lambda sigma: GaussianMechanism(sigma / 2))
-    assert caught(one_site(neighbours, BY_NAME["mean"]), 2560)
+    assert caught(one_site(neighbours, BY_NAME["mean"]), 6400)
 
 
 def test_rows_of_a_person_that_are_not_bounded_are_caught(neighbours, monkeypatch):
@@ -71,6 +83,13 @@ def test_a_missing_clip_is_caught(neighbours, monkeypatch, name):
     monkeypatch.setattr(table_sql, "_clipped", lambda cell, _low, _high: (cell, []))
     wide = Asked(name, BY_NAME[name].frame, lambda rows: rows["age"].sum() if "sum" in name else rows["age"].mean())
     assert caught(one_site(neighbours, wide), 640)
+
+
+class Silent:
+    """No noise."""
+
+    def add(self, values, _):
+        return values
 
 
 class OneDraw:
@@ -95,27 +114,24 @@ def test_a_training_keeps_its_claim_and_loses_it_without_the_clip(neighbours, mo
         integers[:] = np.trunc(gradients / self.step)
 
     monkeypatch.setattr(pipeline.Lattice, "_fill", unclipped)
-    assert caught(training_trial(neighbours), 200)
+    assert caught(training_trial(neighbours), 600)
 
 
-def test_a_training_without_a_site_s_noise_share_is_caught(neighbours, monkeypatch):
+def test_a_training_without_noise_is_caught(neighbours, monkeypatch):
     monkeypatch.setattr(pipeline.NoiseShare, "add", lambda _self, values, _entropy: values)
-    assert caught(training_trial(neighbours), 200)
+    assert caught(training_trial(neighbours), 600)
 
 
 def test_an_adaptive_analyst_learns_no_more_than_the_account_allows():
     with Populations(12) as populations:
         runs = [populations.attacked(present=number % 2 == 0) for number in range(40)]
-        verdicts = audit([differencing_trial(populations)], SeededEntropy(10), share=0.01)
-    assert not any(verdict.exceeded for verdict in verdicts)
-    assert all(0 < each.questions < 40 for each in runs)
+    assert all(0 < each.questions < MOST_QUESTIONS for each in runs)  # the budget ended it, nothing else
     right = sum((each.belief > 0) == (number % 2 == 0) for number, each in enumerate(runs))
-    # 40 guesses, each right with probability 0.623 at most: 37 or more would be right once in 10,000 repetitions.
-    assert guessed(EPSILON, DELTA) < 0.6232
-    assert right < 37
+    # What follows could be seen of an analyst who guesses as well as the promise allows, once in 10,000 repetitions.
+    assert stats.binom.sf(right - 1, len(runs), guessed(EPSILON, DELTA)) > ERROR_RATE
 
 
 def test_a_ledger_that_forgets_what_was_spent_is_caught(monkeypatch):
     monkeypatch.setattr(ledger, "_plus", lambda spent, _price: spent)
     with Populations(13) as populations:
-        assert caught(differencing_trial(populations), 1)
+        assert caught(replace_fields(differencing_trial(populations), least=30), 1)

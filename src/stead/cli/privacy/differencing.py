@@ -34,11 +34,11 @@ RUNS: Final = 150
 LEAST: Final = 50
 """So many runs catch a ledger that never refuses, at an audit's whole error rate."""
 
-MOST_QUESTIONS: Final = 40
+MOST_QUESTIONS: Final = 20
 """A ledger that never refuses is stopped here; an honest one refuses long before."""
 
 # From the clearest to the noisiest question, in multiples of what the person can move the count by.
-_NOISES: Final = (4.0, 8.0, 16.0, 32.0, 64.0)
+_NOISES: Final = (1.0, 4.0, 16.0, 32.0, 64.0)
 _SURE: Final = 3.0
 """A belief, in nats, from which on the analyst saves budget: what is still to be learnt is little."""
 

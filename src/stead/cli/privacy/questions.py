@@ -38,8 +38,8 @@ from stead.privacy.events import PrivacyEvent
 
 REPEATS: Final = 64
 NOISE: Final = 2.0
-RUNS: Final = 12_800
-JOINT_RUNS: Final = 6_400
+RUNS: Final = 19_200
+JOINT_RUNS: Final = 9_600
 DELTAS: Final = (0.01, 0.1)
 
 
