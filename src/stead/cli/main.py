@@ -41,6 +41,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "people": Entry("stead.cli.people:command", "Who may ask: scientists, approvers and projects."),
     "peers": Entry("stead.cli.peers:command", "Other nodes that this one works with."),
     "budget": Entry("stead.cli.budget:command", "What may be spent, what is spent, and on what."),
+    "privacy": Entry("stead.cli.privacy:command", "Test what is promised about people, and say what it means."),
     "policy": Entry("stead.cli.policy:command", "The owner's rules: what is allowed, asked and denied."),
     "audit": Entry("stead.cli.audit:command", "Verify and export the node's log."),
     "keys": Entry("stead.cli.keys:command", "Make and show identity keys."),

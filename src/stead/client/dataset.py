@@ -13,8 +13,11 @@ from stead.client.question import MOCK_ROWS, Question, Source
 from stead.client.site import Site
 from stead.core.messages import AccountView
 from stead.core.schema import DatasetCard, Schema
+from stead.plans.privacy_words import Explanation, explain
 
 SHOWN_RULES = 3
+USUAL_DELTA = 1e-6
+"""What an answer's privacy is explained at where the reader has no account yet."""
 
 
 class RemoteDataset:
@@ -50,6 +53,11 @@ class RemoteDataset:
     def budget(self) -> tuple[AccountView, ...]:
         """The accounts that questions are charged to, fetched now."""
         return self.source.site.refresh()[self.name].accounts
+
+    def privacy(self) -> Explanation:
+        """What epsilon, delta and the unit mean here, what is left, and what is not protected; prints as text."""
+        views = self.budget
+        return explain(self.card, views, delta=views[0].delta if views else USUAL_DELTA)
 
     @property
     def rules(self) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -89,7 +90,7 @@ def discrete_gaussian(size: int, sigma: float, entropy: Entropy, *, native: bool
     Raises:
         UsageError: ``sigma`` is out of its range, or ``size`` negative.
     """
-    return Sampler.gaussian(sigma).draw(size, entropy, native=native)
+    return _ready("gaussian", sigma).draw(size, entropy, native=native)
 
 
 def discrete_laplace(size: int, scale: float, entropy: Entropy, *, native: bool = True) -> NDArray[np.int64]:
@@ -104,7 +105,13 @@ def discrete_laplace(size: int, scale: float, entropy: Entropy, *, native: bool 
     Raises:
         UsageError: ``scale`` is out of its range, or ``size`` negative.
     """
-    return Sampler.laplace(scale).draw(size, entropy, native=native)
+    return _ready("laplace", scale).draw(size, entropy, native=native)
+
+
+@lru_cache(maxsize=128)
+def _ready(family: Literal["gaussian", "laplace"], width: float) -> Sampler:
+    """A sampler, remembered: a question of many parts with equal noise makes its table once."""
+    return Sampler.gaussian(width) if family == "gaussian" else Sampler.laplace(width)
 
 
 @dataclass(frozen=True)
