@@ -18,6 +18,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, final
@@ -30,10 +31,12 @@ from stead.core.codec import digest, encode
 from stead.core.entropy import Entropy, SeededEntropy, SystemEntropy
 from stead.core.keys import Key
 from stead.core.schema import DatasetCard
-from stead.errors import PartyUnreachable, UsageError
+from stead.core.witnessing import read_request
+from stead.errors import KeyChanged, PartyUnreachable, UsageError
 from stead.net.certificates import make_identity
 from stead.node.assembly import Node, open_node
 from stead.node.home import Home, Settings
+from stead.node.services.cosigner import Conflict
 from stead.node.services.export import export_log
 from stead.node.services.policy import Budget, Budgets, Joining, PolicyRules, Rule
 
@@ -85,12 +88,19 @@ class LocalTransport:
         self.node = node
         self.reachable = True
 
-    def post(self, path: str, body: bytes) -> bytes:
-        """Hand the sealed bytes to the node's reception."""
+    def post(self, path: str, body: bytes, _content_type: str = "") -> bytes:
+        """Hand sealed bytes to the node's reception, or another log's head to the node as its witness."""
         self._reach()
-        if path != "/v1/messages":
-            raise UsageError(f"a local node takes no post at {path}.")
-        return self.node.reception.receive(body)
+        match path:
+            case "/v1/messages":
+                return self.node.reception.receive(body)
+            case "/v1/witness/add-checkpoint":
+                signed = self.node.books.cosigner.sign(read_request(body))
+                if isinstance(signed, Conflict):
+                    raise PartyUnreachable(f"{self.node.books.identity.name} holds a head of {signed.size} entries.")
+                return signed.encode()
+            case _:
+                raise UsageError(f"a local node takes no post at {path}.")
 
     def get(self, path: str) -> bytes:
         """One of the node's public pages."""
@@ -104,6 +114,10 @@ class LocalTransport:
             case "/v1/log/consistency":
                 sizes = {name: int(values[0]) for name, values in parse_qs(parts.query).items()}
                 return "".join(f"{each.hex()}\n" for each in books.log.growth(sizes["old"], sizes["new"])).encode()
+            case "/v1/log/witnessed":
+                return books.log.witnessed().encode()
+            case "/v1/witness/checkpoint":
+                return books.cosigner.held(bytes.fromhex(parse_qs(parts.query)["log"][0])).encode()
             case "/v1/log/export":
                 return export_log(books)
             case _:
@@ -157,9 +171,11 @@ class LocalNetwork(Mapping[str, Stead]):
         self._scientist = Key.generate(self._entropy)
         self._connected: dict[str, Stead] = {}
         self.nodes: dict[str, Node] = {}
+        self.transports: dict[str, LocalTransport] = {}
         try:
             for name in names:
                 self.nodes[name] = self._make(name)
+                self.transports[name] = LocalTransport(self.nodes[name])
             for name, node in self.nodes.items():
                 for other, peer in self.nodes.items():
                     if other != name:
@@ -167,7 +183,6 @@ class LocalNetwork(Mapping[str, Stead]):
         except BaseException:
             self.close()
             raise
-        self.transports = {name: LocalTransport(node) for name, node in self.nodes.items()}
 
     def add(self, card: DatasetCard, columns: Mapping[str, Sequence[Any]], *, at: str) -> None:
         """Give a node a dataset.
@@ -227,11 +242,20 @@ class LocalNetwork(Mapping[str, Stead]):
     def __len__(self) -> int:
         return len(self.nodes)
 
+    def _dial(self, url: str, key: bytes) -> AbstractContextManager[LocalTransport]:
+        """The way to a witness of this network: ``local://name``."""
+        name = url.removeprefix("local://")
+        if name not in self.transports:
+            raise UsageError(f"there is no node {url[:40]!r} here.", hint="nodes: " + ", ".join(self))
+        if self.nodes[name].books.identity.public != key:
+            raise KeyChanged(f"{name} has another key than the expected one.")
+        return nullcontext(self.transports[name])
+
     def _make(self, name: str) -> Node:
         # A stream for each: the order in which nodes are called from several threads changes nobody's noise.
         entropy = _stream(self._options.seed, name)
         home = Home.create(self._directory / name, Settings(name=name, testing=True), entropy)
-        node = open_node(home, clock=self._options.clock, entropy=entropy)
+        node = open_node(home, clock=self._options.clock, entropy=entropy, dial=self._dial)
         node.books.policies.set(self._options.rules)
         node.books.people.enrol(self._scientist.public.raw, "tester", role="scientist", project=self._options.project)
         node.start()

@@ -63,7 +63,9 @@ def test_what_is_not_proven_ends_with_4(run, made, key):
 
 def test_the_books_are_checked(run, made):
     run("peers", "add", "city", "4a" * 32)
-    assert json.loads(run("audit", "ledger", "--json").out) == {"verified": True, "entries": 2, "accounts": []}
+    found = json.loads(run("audit", "ledger", "--json").out)
+    assert found == {"verified": True, "entries": 2, "accounts": [], "witnessed": 0}
+    assert "no witness has signed it" in run("audit", "ledger").err
     assert "2 entries are those that were signed" in run("audit", "ledger").err
 
 

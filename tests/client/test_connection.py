@@ -5,10 +5,12 @@ import pytest
 from stead.client.identity import enrol_command, home_directory, key_path, load_key, new_key
 from stead.client.known_nodes import KnownNode, KnownNodes
 from stead.client.stead import attach
+from stead.core.cosign import cosign, witness_name
 from stead.core.entropy import SeededEntropy
 from stead.core.keys import Key
 from stead.core.merkle import MemoryNodes, MerkleLog
 from stead.core.messages import ListDatasets
+from stead.core.notes import Checkpoint, log_origin, sign_checkpoint
 from stead.errors import BadMessage, BadProof, BadSignature, KeyChanged, PartyUnreachable, UsageError
 
 
@@ -103,6 +105,80 @@ def test_the_log_may_grow(node, north, heart):
     assert after.seen_before is not None
     assert "contains the" in repr(after)
     assert "no witness" in repr(after)
+
+
+def cosigned(node, key, clock, size=None, *, ahead_s=0):
+    """The node's head with the line of a witness."""
+    note = node.checkpoint(size)
+    text = note.partition("\n\n")[0] + "\n"
+    return note + cosign(text, name=witness_name(key.public.raw), key=key, time_s=int(clock.now()) + ahead_s)
+
+
+def shows(node, **pages):
+    """Let the node show other pages."""
+    real = node.get
+    node.get = lambda path: pages[path.rpartition("/")[2]].encode() if path.rpartition("/")[2] in pages else real(path)
+
+
+def test_signatures_of_known_witnesses_are_counted(node, scientist, clock):
+    city, hill = (Key.from_bytes(bytes([n]) * 32) for n in (1, 2))
+    head = cosigned(node, city, clock)
+    shows(node, checkpoint=head, witnessed=head)
+    unknown = attach(node, scientist, url="local://north", project="risk").verify()
+    assert (unknown.witnesses, unknown.unknown) == ((), 1)
+    assert "1 other signatures (not checked" in repr(unknown)
+    keys = [city.public.raw, hill.public.raw.hex()]
+    north = attach(node, scientist, url="local://north", project="risk", witnesses=keys)
+    state = north.verify(least_witnesses=1)
+    assert [one.key for one in state.witnesses] == [city.public.raw]
+    assert (state.witnessed, state.unknown) == (state.size, 0)
+    assert "1 known witness has signed it" in repr(state)
+    with pytest.raises(BadProof, match=r"1 of the witnesses .* you want 2"):
+        north.verify(least_witnesses=2)
+    again = attach(node, scientist, url="local://north", project="risk")
+    assert len(again.verify().witnesses) == 1, "named once, known ever after"
+    nobody = attach(node, scientist, url="local://north", project="risk", witnesses=[])
+    assert nobody.verify().witnesses == ()
+
+
+def test_a_log_ahead_of_its_witness(node, heart, scientist, clock):
+    """The head of now is signed by nobody; the newest one that was must be contained in it."""
+    city = Key.from_bytes(bytes([1]) * 32)
+    earlier = cosigned(node, city, clock)
+    heart.count().answer(within=0.2, why="w")
+    shows(node, witnessed=earlier)
+    north = attach(node, scientist, url="local://north", project="risk", witnesses=[city.public.raw])
+    state = north.verify(least_witnesses=1)
+    assert (state.witnessed, state.size) == (2, 4)
+    assert "signed its first 2 entries" in repr(state)
+    fork = Checkpoint(log_origin(node.key.public.raw), 2, bytes(32))
+    text = f"{fork.origin}\n2\n{'A' * 43}=\n"
+    line = cosign(text, name=witness_name(city.public.raw), key=city, time_s=int(clock.now()))
+    shows(node, witnessed=sign_checkpoint(fork, node.key) + line)
+    with pytest.raises(BadProof):
+        north.verify()
+
+
+def test_a_line_of_a_known_witness_that_does_not_verify(node, scientist, clock):
+    city = Key.from_bytes(bytes([1]) * 32)
+    other = cosigned(node, city, clock, 1).splitlines(keepends=True)[-1]
+    shows(node, checkpoint=node.checkpoint() + other)
+    with pytest.raises(BadProof, match="does not verify"):
+        attach(node, scientist, url="local://north", project="risk", witnesses=[city.public.raw])
+
+
+def test_a_signature_of_the_future_counts_for_nothing(node, scientist, clock):
+    city = Key.from_bytes(bytes([1]) * 32)
+    head = cosigned(node, city, clock, ahead_s=3600)
+    shows(node, checkpoint=head, witnessed="")
+    north = attach(node, scientist, url="local://north", project="risk", witnesses=[city.public.raw])
+    assert north.verify().witnesses == ()
+
+
+def test_what_is_no_witness(node, scientist):
+    for witness in ("12", b"12", node.key.public.raw, node.key.public.raw.hex(), "Z" * 64):
+        with pytest.raises(UsageError, match="a witness is named"):
+            attach(node, scientist, url="local://north", project="risk", witnesses=[witness])
 
 
 def test_a_shrunken_log_is_refused_even_after_a_restart(node, north, heart, scientist):

@@ -8,6 +8,8 @@ from msgspec.structs import replace
 from stead.client.receipt import Receipt
 from stead.client.verify import recompute_accounts, verify_log_export, verify_receipt_file
 from stead.core import codec
+from stead.core.cosign import cosign, witness_name
+from stead.core.keys import Key
 from stead.core.leaves import AccountSet, Charged, Leaf, ResultStored
 from stead.errors import BadProof, UsageError
 
@@ -30,6 +32,25 @@ def test_a_public_export_proves_order_receipts_and_history(used):
     assert report.older == (4,)
     assert report.leaves == ()
     assert report.accounts == ()
+
+
+def test_witnesses_must_have_signed_one_of_the_heads(used):
+    node, _, between = used
+    city, hill = (Key.from_bytes(bytes([n]) * 32) for n in (1, 2))
+    text = between.partition("\n\n")[0] + "\n"
+    line = cosign(text, name=witness_name(city.public.raw), key=city, time_s=1_700_000_000)
+    export, key = node.export(full=False), node.key.public.raw
+    report = verify_log_export(export, key, older=[between + line], witnesses=[city.public.raw])
+    assert [(one.key, one.size, one.time_s) for one in report.witnessed] == [(city.public.raw, 4, 1_700_000_000)]
+    assert "signed the first 4 entries, 2023-11-14 22:13 UTC" in repr(report)
+    assert verify_log_export(node.export(full=True), key, older=[between + line], witnesses=[city.public.raw]).witnessed
+    assert "no witness has signed it" in repr(verify_log_export(export, key))
+    with pytest.raises(BadProof, match="has signed none of the 2 heads"):
+        verify_log_export(export, key, older=[between + line], witnesses=[hill.public.raw])
+    with pytest.raises(BadProof, match="none of the 1 heads"):
+        verify_log_export(export, key, witnesses=[city.public.raw])
+    with pytest.raises(BadProof, match="does not verify"):
+        verify_log_export(export, key, older=[node.checkpoint(3) + line], witnesses=[city.public.raw])
 
 
 def test_a_public_export_tells_nothing_of_the_questions(used):

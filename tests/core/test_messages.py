@@ -115,6 +115,10 @@ LEAVES = (
     ),
     leaves.Opened(at=1.7e9, release=RELEASE, receiver=KEY, opening="disclose", shares_hash=HASH),
     leaves.SessionEnded(at=1.7e9, release=RELEASE, outcome="done", rounds=20, reason=""),
+    leaves.WitnessAdded(at=1.7e9, key=KEY, url="https://city.example:8440"),
+    leaves.WitnessRemoved(at=1.7e9, key=KEY),
+    leaves.CosigningBegun(at=1.7e9, name="city", key=KEY),
+    leaves.CosigningEnded(at=1.7e9, key=KEY),
 )
 
 CASES = [("messages", messages.Message, value) for value in MESSAGES] + [("leaves", leaves.Leaf, v) for v in LEAVES]

@@ -19,10 +19,13 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from targets import TARGETS, Parser, Target
+from targets import TARGETS as COMMON_TARGETS
+from targets import Parser, Target
+from witness_targets import WITNESS_TARGETS
 
 from stead.errors import SteadError
 
+TARGETS = (*COMMON_TARGETS, *WITNESS_TARGETS)
 CORPUS = Path(__file__).parent / "corpus"
 MAX_INPUT_BYTES = 1 << 16
 MAX_KEPT_BYTES = 2048

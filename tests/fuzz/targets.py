@@ -2,7 +2,7 @@
 
 A target is a name, a function that loads the parser (late, so that a parser whose library is absent costs nothing) and
 one that gives seeds: bytes that the parser accepts. A parser may return, or raise an error of the tree; anything else
-that comes out of it is a find. To add one, write a row.
+that comes out of it is a find. To add one, write a row; those of witnesses stand in ``witness_targets``.
 """
 
 import functools

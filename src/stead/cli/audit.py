@@ -64,6 +64,7 @@ def export(file: Path, full: bool, node: Path) -> None:
 Examples:
   stead audit verify log.jsonl --key 2e2a…a79a
   stead audit verify log.jsonl --key 2e2a…a79a --seen october.txt --receipt table-1.receipt
+  stead audit verify log.jsonl --key 2e2a…a79a --seen witnessed.txt --witness 6b09…d314
 """
 )
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
@@ -82,13 +83,23 @@ Examples:
     type=click.Path(path_type=Path, dir_okay=False),
     help="A signed head kept earlier; repeatable.",
 )
+@click.option(
+    "--witness",
+    "witnesses",
+    multiple=True,
+    metavar="KEY",
+    help="A stead's public key; it must have signed the export's head or one of --seen. Repeatable.",
+)
 @json_option
-def verify(file: Path, key: str, receipts: tuple[Path, ...], seen: tuple[Path, ...], as_json: bool) -> None:
+def verify(
+    file: Path, key: str, receipts: tuple[Path, ...], seen: tuple[Path, ...], witnesses: tuple[str, ...], as_json: bool
+) -> None:
     """Check an exported log FILE against the node's key, with the node switched off.
 
     Proves that the log is the one whose head the node signed, that nothing was taken out since the heads given with
-    --seen, and that the receipts stand in it. A full export also proves what each account has spent, computed again
-    from the priced events. Exit code 4: not proven, and nothing in it is to be believed.
+    --seen, that each --witness has signed one of these heads, and that the receipts stand in it. A full export also
+    proves what each account has spent, computed again from the priced events. Exit code 4: not proven, and nothing in
+    it is to be believed.
     """
     from stead.client.verify import LogReport, read_receipt, verify_log_export
 
@@ -97,6 +108,7 @@ def verify(file: Path, key: str, receipts: tuple[Path, ...], seen: tuple[Path, .
         public_key(key),
         receipts=[read_receipt(path) for path in receipts],
         older=[_head(path) for path in seen],
+        witnesses=[public_key(text) for text in witnesses],
     )
     if not as_json:
         click.echo(repr(report))
@@ -119,6 +131,10 @@ def verify(file: Path, key: str, receipts: tuple[Path, ...], seen: tuple[Path, .
             "root": report.root.hex(),
             "receipts": report.receipts,
             "seen": report.older,
+            "witnesses": [
+                {"key": each.key.hex(), "entries": each.size, "signed_at": each.time_s} for each in report.witnessed
+            ],
+            "other_signatures": report.unknown,
             "accounts": accounts,
             "disclosures": report.disclosures,
             "testing": report.testing,
@@ -146,12 +162,17 @@ def ledger(node: Path, as_json: bool) -> None:
         home.books.ledger.verify()
         accounts = home.books.accounts.all()
         entries = home.books.log.size()
+        witnessed = max((each.size for each in home.books.witnesses.all()), default=0)
     if as_json:
-        emit_json({"verified": True, "entries": entries, "accounts": accounts})
+        emit_json({"verified": True, "entries": entries, "accounts": accounts, "witnessed": witnessed})
         return
     rows = [(each.account, f"{each.epsilon_spent:.3f}", str(each.disclosures)) for each in accounts]
     emit_table(("account", "epsilon spent", "disclosures"), rows)
     say(f"verified: the log's {count(entries, 'entry')} are those that were signed, and the accounts are their sum")
+    if witnessed:
+        say(f"a witness has signed the first {count(witnessed, 'entry')}; `stead witness check` asks for later ones")
+    else:
+        say("no witness has signed it: only what others have kept shows that the store is not an old one")
 
 
 def _head(path: Path) -> str:

@@ -17,6 +17,7 @@ import click
 import msgspec
 
 from stead.cli.style import emit_json, emit_table, json_option, say
+from stead.errors import BadProof, SteadError, UsageError
 
 State = Literal["good", "note", "bad"]
 
@@ -58,6 +59,7 @@ def examine(node: Path | None) -> list[Check]:
     checks = [*_versions(), _kernels(), _clock(), _disk(node or Path.cwd()), _entropy()]
     if node is not None:
         checks += _permissions(node)
+        checks += _witnesses(node)
     return [*checks, *_extras()]
 
 
@@ -148,6 +150,53 @@ def _permissions(node: Path) -> list[Check]:
     return checks
 
 
+def _witnesses(node: Path) -> list[Check]:
+    """Who signs the node's log, as it noted itself: nobody is asked, and the store is not brought up to date."""
+    if not (node / "stead.toml").is_file():
+        return []
+    try:
+        size, rows = _noted(node)
+    except SteadError as error:
+        return [Check("witnesses", "note", f"not known: {error.what}", error.hint)]
+    if not rows:
+        return [Check("witnesses", "note", "none: a restored backup is not noticed here", "stead witness add URL KEY")]
+    checks = []
+    for url, signed, failures, failed in rows:
+        found = f"{url} has signed {signed:,} of {size:,} entries"
+        if failed == BadProof.code():
+            hint = "`stead witness check` says why"
+            checks.append(Check("witness", "bad", f"{found}; what it shows does not fit ({failures} times)", hint))
+        elif failures:
+            hint = "`stead witness check` asks it now"
+            checks.append(Check("witness", "note", f"{found}; {failures} tries failed, the last: {failed}", hint))
+        else:
+            checks.append(Check("witness", "good", found))
+    return checks
+
+
+def _noted(node: Path) -> tuple[int, list[tuple[str, int, int, str]]]:
+    """The log's size; and each witness's address, entries it signed, failed tries since, and the last failure."""
+    from sqlalchemy import select
+
+    from stead.node.home import Home
+    from stead.node.store import open_store, tables
+
+    home = Home.open(node)
+    if not home.settings.store and not (node / "store.db").exists():
+        raise UsageError("there is no store.")
+    store = open_store(home.store_url, busy_timeout_s=2.0, change=False)
+    try:
+        with store.read() as connection:
+            size = int(connection.execute(select(tables.log_head.c.size)).scalar_one())
+            columns = tables.witnesses.c
+            query = select(columns.url, columns.size, columns.failures, columns.failed).order_by(columns.url)
+            return size, [
+                (url, int(n), int(failures), failed) for url, n, failures, failed in connection.execute(query)
+            ]
+    finally:
+        store.close()
+
+
 def _extras() -> list[Check]:
     """Probed without importing: an extra is there when its package can be found."""
     checks = []
@@ -170,7 +219,7 @@ def _extras() -> list[Check]:
 )
 @json_option
 def command(node: Path | None, *, as_json: bool) -> int:
-    """Look at versions, native kernels, clock, disk, entropy, extras and a node's permissions.
+    """Look at versions, native kernels, clock, disk, entropy, extras, and a node's permissions and witnesses.
 
     Ends with 1 when something is bad; a note is not bad.
     """

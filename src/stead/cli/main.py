@@ -40,6 +40,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "requests": Entry("stead.cli.requests:command", "List, show, approve and deny what scientists ask for."),
     "people": Entry("stead.cli.people:command", "Who may ask: scientists, approvers and projects."),
     "peers": Entry("stead.cli.peers:command", "Other nodes that this one works with."),
+    "witness": Entry("stead.cli.witness:command", "Nodes that sign each other's logs, so that none is turned back."),
     "budget": Entry("stead.cli.budget:command", "What may be spent, what is spent, and on what."),
     "privacy": Entry("stead.cli.privacy:command", "Test what is promised about people, and say what it means."),
     "policy": Entry("stead.cli.policy:command", "The owner's rules: what is allowed, asked and denied."),

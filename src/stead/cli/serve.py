@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from stead.cli.owner import node_option, opened
 from stead.cli.style import say
+
+if TYPE_CHECKING:
+    from stead.node.services.witnesses import Asked
 
 
 @click.command(
@@ -24,6 +29,9 @@ Examples:
 def command(node: Path, bind: str | None, port: int | None) -> None:
     """Run the node until Ctrl-C or SIGTERM, and end with 0.
 
+    Its witnesses are asked first: when one holds a later head than the store, the store is an old one, nothing is
+    served and the exit code is 4.
+
     Prints its address on stdout once it can be reached. One process serves a node at a time; the owner's other
     commands work meanwhile.
     """
@@ -38,7 +46,19 @@ def command(node: Path, bind: str | None, port: int | None) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: server.stop())
         say(f"{running.home.settings.name} · key {running.home.key.public.fingerprint()} · log {running.home.journal}")
-        say("no witness signs this node's log; clients keep its heads and refuse an older one")
+        _tell_witnesses(server.asked)
         click.echo(server.url)
         server.run()
     say("stopped")
+
+
+def _tell_witnesses(asked: Sequence[Asked]) -> None:
+    """Who signs this node's log, and who of them did not answer."""
+    if not asked:
+        say("no witness signs this node's log; clients keep its heads and refuse an older one")
+        return
+    good = [each for each in asked if not each.error]
+    say(f"{len(good)} of {len(asked)} witnesses agree with this store")
+    for each in asked:
+        if each.error:
+            say(f"  {each.url} did not answer: {each.error}")

@@ -12,7 +12,7 @@ from stead.core.keys import PublicKey
 from stead.errors import BadMessage, KeyChanged
 
 
-class KnownNode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class KnownNode(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """An address and the key pinned to it.
 
     Attributes:
@@ -21,6 +21,7 @@ class KnownNode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         key: its raw Ed25519 public key, in hex.
         fingerprint: the same key as people compare it.
         first_seen: when it was pinned, in seconds since the Unix epoch.
+        witnesses: the keys of the witnesses whose signatures under its log are checked, in hex.
     """
 
     url: str
@@ -28,11 +29,17 @@ class KnownNode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: str
     fingerprint: str
     first_seen: float
+    witnesses: tuple[str, ...] = ()
 
     @property
     def public_key(self) -> bytes:
         """The raw key."""
         return bytes.fromhex(self.key)
+
+    @property
+    def witness_keys(self) -> tuple[bytes, ...]:
+        """The raw keys of the witnesses."""
+        return tuple(map(bytes.fromhex, self.witnesses))
 
 
 class KnownNodes:
@@ -62,7 +69,7 @@ class KnownNodes:
         """
         known = self.get(node.url)
         if known is None:
-            write_file(self._path(node.url), msgspec.json.format(msgspec.json.encode(node)) + b"\n")
+            self._write(node)
             return node
         if known.key != node.key:
             raise KeyChanged(
@@ -71,9 +78,18 @@ class KnownNodes:
             )
         return known
 
+    def name_witnesses(self, url: str, keys: tuple[bytes, ...]) -> None:
+        """Keep which witnesses' signatures are checked of the node that is pinned at this address."""
+        known = self.get(url)
+        if known is not None and known.witness_keys != keys:
+            self._write(msgspec.structs.replace(known, witnesses=tuple(key.hex() for key in keys)))
+
     def forget(self, url: str) -> None:
         """Forget an address; the next contact pins anew."""
         self._path(url).unlink(missing_ok=True)
+
+    def _write(self, node: KnownNode) -> None:
+        write_file(self._path(node.url), msgspec.json.format(msgspec.json.encode(node)) + b"\n")
 
     def _path(self, url: str) -> Path:
         return self._directory / (hashlib.sha256(url.encode()).hexdigest()[:24] + ".json")

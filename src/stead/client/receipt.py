@@ -13,6 +13,7 @@ from stead.client import render
 from stead.client.files import write_file
 from stead.core import messages
 from stead.core.codec import decode, encode
+from stead.core.cosign import other_signatures
 from stead.core.notes import log_origin
 from stead.core.receipts import verify_receipt
 from stead.errors import BadProof
@@ -57,6 +58,11 @@ class Receipt:
         """Read a receipt that was saved; it is not checked before ``verify``."""
         return cls(node or node_key.hex()[:16], node_key, decode(Path(path).read_bytes(), messages.Receipt))
 
+    def _witnesses(self) -> str:
+        """Receipts are made with the entry, so their head is mostly younger than what a witness has signed."""
+        others = other_signatures(self.raw.checkpoint, log_origin(self.node_key))
+        return f"{others} other signatures under this head (not checked)" if others else "none has signed this head"
+
     def __repr__(self) -> str:
         return render.facts(f"Receipt · {self.node}", self._pairs())
 
@@ -70,6 +76,7 @@ class Receipt:
         pairs = [
             ("Entry", f"{self.raw.index:,} ({entry}), recorded {when}"),
             ("Proof", "verified against the pinned key"),
+            ("Witnesses", self._witnesses()),
         ]
         shown = ("dataset", "project", "outlet", "why", "outcome", "rounds", "reason")
         fields = msgspec.structs.asdict(leaf)

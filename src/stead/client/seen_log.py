@@ -6,6 +6,7 @@ must contain the one it met before.
 
 from __future__ import annotations
 
+import datetime as dt
 import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stead.client.files import write_file
+from stead.core.cosign import Cosignature
 from stead.core.keys import PublicKey
 from stead.core.merkle import verify_consistency
 from stead.core.notes import Checkpoint, log_origin, open_checkpoint
@@ -29,21 +31,55 @@ class LogState:
         size: entries in the log now.
         root: its RFC 9162 root hash.
         seen_before: the size that this client had seen before; ``None`` at first sight.
-        witnesses: signature lines of others than the node beside this head; they are not checked here.
+        witnesses: what the witnesses that this client knows have signed of this log, each line verified.
+        witnessed: entries under the head that they signed; the log now begins with these. 0 when none signed.
+        unknown: signature lines of others, whose keys this client was not given; they are not checked.
     """
 
     node: str
     size: int
     root: bytes
     seen_before: int | None
-    witnesses: int
+    witnesses: tuple[Cosignature, ...] = ()
+    witnessed: int = 0
+    unknown: int = 0
+
+    def require_witnesses(self, least: int, *, within_s: float, now: float) -> None:
+        """Return if so many of the known witnesses have signed within the last ``within_s`` seconds.
+
+        Args:
+            least: how many.
+            within_s: how old a signature may be; a node renews them every hour.
+            now: seconds since the Unix epoch.
+
+        Raises:
+            BadProof: fewer have.
+        """
+        recent = sum(1 for each in self.witnesses if now - each.time_s <= within_s)
+        if recent < least:
+            raise BadProof(
+                f"{recent} of the witnesses that you named have signed the log of {self.node} "
+                f"in the last {within_s:g} s; you want {least}.",
+                hint="an old backup that was put back, or a node shown to you alone, has no fresh signatures",
+            )
 
     def __repr__(self) -> str:
         history = "seen for the first time"
         if self.seen_before is not None:
             history = f"contains the {self.seen_before:,} entries seen before"
-        cosigned = f"{self.witnesses} other signatures (not checked)" if self.witnesses else "no witness has signed it"
-        return f"log of {self.node}: {self.size:,} entries, root {self.root.hex()[:16]} · {history} · {cosigned}"
+        return (
+            f"log of {self.node}: {self.size:,} entries, root {self.root.hex()[:16]} · {history} · {self._cosigned()}"
+        )
+
+    def _cosigned(self) -> str:
+        if self.witnesses:
+            count = f"{len(self.witnesses)} known witness{'es have' if len(self.witnesses) > 1 else ' has'}"
+            last = dt.datetime.fromtimestamp(max(each.time_s for each in self.witnesses), tz=dt.UTC)
+            what = "it" if self.witnessed == self.size else f"its first {self.witnessed:,} entries"
+            return f"{count} signed {what}, the last at {last:%Y-%m-%d %H:%M} UTC"
+        if self.unknown:
+            return f"{self.unknown} other signatures (not checked: connect with witnesses=[KEY])"
+        return "no witness has signed it"
 
 
 class SeenLog:

@@ -11,9 +11,10 @@ from typing import TypeVar, cast
 
 from stead.client.receipt import Receipt
 from stead.client.seen_log import LogState, SeenLog
-from stead.client.transport import CHECKPOINT, MESSAGES, Transport, consistency_proof
+from stead.client.transport import CHECKPOINT, MESSAGES, WITNESSED, Transport, consistency_proof
 from stead.core import messages
 from stead.core.clock import Clock, SystemClock
+from stead.core.cosign import Cosignature, cosignatures, other_signatures
 from stead.core.entropy import Entropy, SystemEntropy
 from stead.core.failures import from_failure
 from stead.core.keys import Key, PublicKey
@@ -25,6 +26,7 @@ Reply = TypeVar("Reply")
 
 ATTEMPTS = 3
 PAUSE_S = 0.5
+MOST_DRIFT_S = 600
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,9 @@ class Site:
         scientist: who asks.
         url: the address, as a label and for later contact.
         project: the project under which everything is asked; empty: the one the owner enrolled the key for.
+
+    Attributes:
+        witnesses: raw public keys of steads whose signatures under the node's log are checked; set by ``attach``.
     """
 
     def __init__(self, transport: Transport, node_key: bytes, scientist: Scientist, *, url: str, project: str) -> None:
@@ -58,6 +63,7 @@ class Site:
         self.name = url
         self._replay = MemoryReplayGuard(scientist.clock)
         self._views: dict[str, messages.DatasetView] = {}
+        self.witnesses: tuple[bytes, ...] = ()
         self._log = SeenLog(scientist.home, node_key, lambda old, new: consistency_proof(transport, old, new))
 
     def send(self, message: messages.Request, *, attempts: int = ATTEMPTS) -> messages.Message:
@@ -137,18 +143,46 @@ class Site:
         return receipt
 
     def check_log(self) -> LogState:
-        """Fetch the log's head and check that it contains every head seen before.
+        """Fetch the log's head and check that it contains every head seen before, and who else has signed it.
+
+        A log that grows fast is ahead of its witnesses: then the newest head that they signed is fetched as well, and
+        must be contained in the head of now.
 
         Raises:
-            BadProof: the log shrank or was changed.
+            BadProof: the log shrank or was changed, or a known witness's signature does not verify.
         """
         note = self.transport.get(CHECKPOINT).decode("utf-8", "replace")
         last = self._log.observe(note, live=True)
-        origin = log_origin(self.node_key)
-        head = open_checkpoint(note, origin, PublicKey(self.node_key))
-        signatures = note.rpartition("\n\n")[2].splitlines()
-        witnesses = sum(1 for line in signatures if not line.startswith(f"\N{EM DASH} {origin} "))
-        return LogState(self.name, head.size, head.root, last.size if last else None, witnesses)
+        origin, key = log_origin(self.node_key), PublicKey(self.node_key)
+        head = open_checkpoint(note, origin, key)
+        signed, below = self._signed(note), head
+        if self.witnesses and len(signed) < len(self.witnesses):
+            earlier = self._witnessed()
+            more = self._signed(earlier) if earlier else ()
+            if len(more) > len(signed):
+                self._log.observe(earlier, live=False)
+                signed, below = more, open_checkpoint(earlier, origin, key)
+        return LogState(
+            self.name,
+            head.size,
+            head.root,
+            last.size if last else None,
+            signed,
+            below.size if signed else 0,
+            other_signatures(note, origin, self.witnesses),
+        )
+
+    def _signed(self, note: str) -> tuple[Cosignature, ...]:
+        """The signatures of known witnesses below a head; one that is of the future counts for nothing."""
+        latest = self.scientist.clock.now() + MOST_DRIFT_S
+        return tuple(each for each in cosignatures(note, self.witnesses) if each.time_s <= latest)
+
+    def _witnessed(self) -> str:
+        """The newest head that a witness has signed; empty when the node has none, or has no such page."""
+        try:
+            return self.transport.get(WITNESSED).decode("utf-8", "replace")
+        except UsageError:
+            return ""
 
     def _once(self, message: messages.Request) -> messages.Message:
         who = self.scientist

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from stead.client import render
@@ -16,7 +16,7 @@ from stead.client.records import Records
 from stead.client.seen_log import LogState
 from stead.client.site import Scientist, Site
 from stead.client.transport import Transport, fetch_identity
-from stead.core.keys import Key
+from stead.core.keys import KEY_BYTES, Key, PublicKey
 from stead.errors import BadSignature, KeyChanged, PolicyDenied, UsageError
 
 LONGEST_ROUND_S = 3600.0
@@ -125,13 +125,19 @@ class Stead:
         """What was asked here from this machine; a ``Pending`` is found again by its name after a restart."""
         return Requests(self._site)
 
-    def verify(self) -> LogState:
+    def verify(self, *, least_witnesses: int = 0, within_s: float = 2 * 3600.0) -> LogState:
         """Check that the node's log contains everything that was seen of it before.
 
+        Args:
+            least_witnesses: how many of the witnesses that ``connect`` named must have signed it.
+            within_s: how old their signatures may be, seconds; a node renews them every hour.
+
         Raises:
-            BadProof: the log shrank or was changed.
+            BadProof: the log shrank or was changed, or too few witnesses have signed it.
         """
-        return self._site.check_log()
+        state = self._site.check_log()
+        state.require_witnesses(least_witnesses, within_s=within_s, now=self._site.scientist.clock.now())
+        return state
 
     def __getitem__(self, dataset: str) -> RemoteDataset:
         return self.datasets[dataset]
@@ -160,6 +166,7 @@ def connect(
     project: str | None = None,
     pin: str | bytes | None = None,
     home: str | Path | None = None,
+    witnesses: Sequence[str | bytes] | None = None,
 ) -> Stead:
     """Connect to a node over HTTPS. Its key is pinned at first contact and checked ever after.
 
@@ -170,6 +177,8 @@ def connect(
         pin: the node's key (64 hex digits or 32 bytes) or its fingerprint, from an invitation: then first contact is
             no leap of faith either.
         home: where keys and known nodes are kept; see ``client.identity.home_directory``.
+        witnesses: the keys (64 hex digits or 32 bytes) of other steads that sign this node's log; ``verify`` checks
+            and counts their signatures. Kept for the next time; ``None`` takes what was given before.
 
     Raises:
         KeyChanged: the node shows another key than the pinned one.
@@ -185,11 +194,17 @@ def connect(
     # A round of a training is silent for as long as a site computes.
     timing = Timing(silence_s=LONGEST_ROUND_S, exchange_s=LONGEST_ROUND_S)
     connection = PinnedConnection(address, known.public_key if known else _pinned_key(pin), timing=timing)
-    return attach(connection, scientist, url=address, project=project, pin=pin)
+    return attach(connection, scientist, url=address, project=project, pin=pin, witnesses=witnesses)
 
 
 def attach(
-    transport: Transport, scientist: Scientist, *, url: str, project: str | None = None, pin: str | bytes | None = None
+    transport: Transport,
+    scientist: Scientist,
+    *,
+    url: str,
+    project: str | None = None,
+    pin: str | bytes | None = None,
+    witnesses: Sequence[str | bytes] | None = None,
 ) -> Stead:
     """Connect over any transport: what ``connect`` does after it has opened HTTPS.
 
@@ -200,6 +215,7 @@ def attach(
     identity = fetch_identity(transport)
     node_key = identity.public_key.raw
     _check_pin(url, node_key, pin)
+    named = None if witnesses is None else _witness_keys(witnesses, node_key)
     nodes = KnownNodes(scientist.home)
     seen = KnownNode(
         url=url,
@@ -220,7 +236,10 @@ def attach(
         error.hint = f"your key is {public.hex()}; the owner enrols it: {enrol_command(public, project)}"
         raise
     # Pinned only now: a reply that verifies shows that the node holds the key it claims.
-    nodes.pin(seen)
+    known = nodes.pin(seen)
+    if named is not None:
+        nodes.name_witnesses(url, named)
+    site.witnesses = known.witness_keys if named is None else named
     site.check_log()
     return Stead(site)
 
@@ -229,6 +248,20 @@ def _pinned_key(pin: str | bytes | None) -> bytes | None:
     if isinstance(pin, bytes):
         return pin
     return bytes.fromhex(pin) if pin and _KEY.fullmatch(pin.lower()) else None
+
+
+def _witness_keys(witnesses: Sequence[str | bytes], node_key: bytes) -> tuple[bytes, ...]:
+    """Raw keys, each once."""
+    keys = []
+    for each in witnesses:
+        raw = each if isinstance(each, bytes) else bytes.fromhex(each) if _KEY.fullmatch(each) else b""
+        if len(raw) != KEY_BYTES or raw == node_key:
+            raise UsageError(
+                "a witness is named by its node's key, 64 lower-case hex digits or 32 bytes, and is another node.",
+                hint="its owner prints it: stead keys node",
+            )
+        keys.append(PublicKey(raw).raw)
+    return tuple(dict.fromkeys(keys))
 
 
 def _check_pin(url: str, node_key: bytes, pin: str | bytes | None) -> None:

@@ -10,6 +10,7 @@ from stead.net.certificates import Identity, read_identity
 MESSAGES = "/v1/messages"
 IDENTITY = "/v1/identity"
 CHECKPOINT = "/v1/log/checkpoint"
+WITNESSED = "/v1/log/witnessed"
 CONSISTENCY = "/v1/log/consistency"
 EXPORT = "/v1/log/export"
 

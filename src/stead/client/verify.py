@@ -8,13 +8,15 @@ before it left, and left as one result, and what each account has spent.
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stead.client import render
 from stead.core.codec import decode
+from stead.core.cosign import cosignatures, other_signatures
 from stead.core.export import LeafRow, LogExport, read_export
 from stead.core.keys import PublicKey
 from stead.core.leaves import (
@@ -51,6 +53,20 @@ class AccountReport:
 
 
 @dataclass(frozen=True)
+class Witnessed:
+    """That a witness signed the head over the log's first ``size`` entries, at ``time_s`` (seconds since the epoch)."""
+
+    key: bytes
+    size: int
+    time_s: int
+
+    def in_words(self) -> str:
+        """One line for a report."""
+        when = dt.datetime.fromtimestamp(self.time_s, tz=dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
+        return f"{PublicKey(self.key).fingerprint()} signed the first {self.size:,} entries, {when}"
+
+
+@dataclass(frozen=True)
 class LogReport:
     """What was proven about a log.
 
@@ -65,6 +81,8 @@ class LogReport:
         accounts: what was spent; empty for a public export.
         disclosures: releases without differential privacy; ``None`` for a public export.
         testing: the node says of itself that it is for testing; ``None`` for a public export.
+        witnessed: what each named witness has signed of it: its key, entries under the head, and when.
+        unknown: signature lines of others than the node and the named witnesses, which are not checked.
     """
 
     name: str
@@ -77,6 +95,8 @@ class LogReport:
     accounts: tuple[AccountReport, ...] = ()
     disclosures: int | None = None
     testing: bool | None = None
+    witnessed: tuple[Witnessed, ...] = ()
+    unknown: int = 0
 
     def __repr__(self) -> str:
         return render.facts(f"Log of {self.name} · verified", self._pairs())
@@ -95,10 +115,17 @@ class LogReport:
             ("Entries", f"{self.size:,}, root {self.root.hex()[:16]}"),
             ("Receipts", f"{self.receipts} found in the log" if self.receipts else ""),
             ("History", f"contains the heads of {sizes} entries" if sizes else ""),
+            *self._witnesses(),
             *spent,
             ("Disclosures", "" if self.disclosures is None else f"{self.disclosures} without differential privacy"),
             ("Testing", "this node says that it is for testing" if self.testing else ""),
         ]
+
+    def _witnesses(self) -> list[tuple[str, str]]:
+        if not self.witnessed:
+            other = f"{self.unknown} other signatures (not checked: name their keys)"
+            return [("Witnesses", other if self.unknown else "no witness has signed it")]
+        return [("Witness", each.in_words()) for each in self.witnessed]
 
 
 def verify_log_export(
@@ -107,6 +134,7 @@ def verify_log_export(
     *,
     receipts: Iterable[Receipt] = (),
     older: Iterable[str] = (),
+    witnesses: Sequence[bytes] = (),
 ) -> LogReport:
     """Check an exported log against the node's key.
 
@@ -115,6 +143,7 @@ def verify_log_export(
         node_key: the raw public key that the node is known by; never taken from the export.
         receipts: must all stand in the log.
         older: signed heads seen earlier; the log must contain each.
+        witnesses: raw public keys of steads; each must have signed the export's head or one of the older heads.
 
     Returns:
         What was proven.
@@ -132,9 +161,20 @@ def verify_log_export(
         log.append(row.hash)
     if (log.size, log.root()) != (head.size, head.root):
         raise BadProof(f"the {log.size} entries do not add up to the signed head of {head.size} entries.")
-    sizes = tuple(_contains(log, note, origin, key) for note in older)
+    kept = tuple(older)
+    sizes = tuple(_contains(log, note, origin, key) for note in kept)
     found = [_stands_in(export.leaves, receipt, node_key, origin) for receipt in receipts]
-    report = LogReport(export.head.name, node_key, head.size, head.root, len(found), sizes)
+    heads = [(head.size, export.head.checkpoint), *zip(sizes, kept, strict=True)]
+    report = LogReport(
+        name=export.head.name,
+        node_key=node_key,
+        size=head.size,
+        root=head.root,
+        receipts=len(found),
+        older=sizes,
+        witnessed=tuple(_witnessed(heads, witness) for witness in dict.fromkeys(witnesses)),
+        unknown=other_signatures(export.head.checkpoint, origin, witnesses),
+    )
     return _with_contents(report, export) if export.head.full else report
 
 
@@ -182,6 +222,17 @@ def _contains(log: MerkleLog, note: str, origin: str, key: PublicKey) -> int:
     return head.size
 
 
+def _witnessed(heads: Sequence[tuple[int, str]], witness: bytes) -> Witnessed:
+    """The largest of the heads that this witness has signed, and when it last did."""
+    signed = [(size, one.time_s) for size, note in heads for one in cosignatures(note, [witness])]
+    if not signed:
+        raise BadProof(
+            f"witness {PublicKey(witness).fingerprint()} has signed none of the {len(heads)} heads that were given.",
+            hint="a head that it has signed is at https://NODE/v1/log/witnessed; give it with --seen",
+        )
+    return Witnessed(witness, *max(signed))
+
+
 def _stands_in(leaves: Sequence[LeafRow], receipt: Receipt, node_key: bytes, origin: str) -> Leaf:
     leaf = verify_receipt(receipt, node_key, origin)
     hashed = leaf_hash(receipt.salt, receipt.leaf)
@@ -196,13 +247,8 @@ def _with_contents(report: LogReport, export: LogExport) -> LogReport:
     if not isinstance(first, NodeMade) or first.key != report.node_key:
         raise BadProof("the log does not begin with the entry of this node.")
     check_releases(leaves)
-    return LogReport(
-        name=report.name,
-        node_key=report.node_key,
-        size=report.size,
-        root=report.root,
-        receipts=report.receipts,
-        older=report.older,
+    return replace(
+        report,
         leaves=leaves,
         accounts=recompute_accounts(leaves),
         disclosures=sum(1 for leaf in leaves if isinstance(leaf, Charged) and leaf.outlet == "disclose"),

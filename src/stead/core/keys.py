@@ -1,9 +1,10 @@
 """Identities: Ed25519 keys that sign under a named domain.
 
 What is signed is ``length of domain (2 bytes, big-endian) || domain || data``, so that a signature made for one purpose
-is none for another. Two things are signed without that prefix, because other software must verify them: the text of a
-signed note (``core.notes``) and X.509 certificates (``net.https``). They cannot be mistaken for the rest: a note is
-text without NUL, a certificate begins with 0x30, and a prefixed message begins with 0x00.
+is none for another. Three things are signed without that prefix, because other software must verify them: the text of a
+signed note (``core.notes``), a cosignature (``core.cosign``) and X.509 certificates (``net.https``). They cannot be
+mistaken for the rest: a note is text without NUL, a cosignature one that begins with ``cosignature/v1``, a certificate
+begins with 0x30, and a prefixed message begins with 0x00.
 """
 
 from __future__ import annotations

@@ -161,6 +161,35 @@ class SessionEnded(_Leaf, frozen=True, tag="session-ended"):
     reason: str
 
 
+class WitnessAdded(_Leaf, frozen=True, tag="witness-added"):
+    """The heads of this log go to the node with this key from now on, to be cosigned."""
+
+    key: bytes
+    url: str
+
+
+class WitnessRemoved(_Leaf, frozen=True, tag="witness-removed"):
+    """The heads of this log go to that node no longer."""
+
+    key: bytes
+
+
+class CosigningBegun(_Leaf, frozen=True, tag="cosigning-begun"):
+    """This node signs the heads of the log of the node with this key, a peer of that name.
+
+    Each head that it signs is no leaf: two nodes that are each other's witnesses would never come to rest.
+    """
+
+    name: str
+    key: bytes
+
+
+class CosigningEnded(_Leaf, frozen=True, tag="cosigning-ended"):
+    """This node signs heads of that log no longer."""
+
+    key: bytes
+
+
 Leaf = (
     NodeMade
     | PersonEnrolled
@@ -176,4 +205,8 @@ Leaf = (
     | Helping
     | Opened
     | SessionEnded
+    | WitnessAdded
+    | WitnessRemoved
+    | CosigningBegun
+    | CosigningEnded
 )

@@ -19,6 +19,7 @@ from stead.node.services.registry import Registry
 from stead.node.services.requests import Requests
 from stead.node.services.runner import TableRunner
 from stead.node.services.session import Sessions
+from stead.node.services.witnesses import Asked, Dial, dial
 from stead.node.store import open_store
 from stead.plans.engine import Engine, NumpyEngine
 
@@ -40,6 +41,15 @@ class Node:
         """What a node does when it begins to serve: end what the last process left open."""
         self.sessions.recover()
 
+    def ask_witnesses(self) -> tuple[Asked, ...]:
+        """Ask the witnesses, before anything is served, whether this store is the newest.
+
+        Raises:
+            BadProof: a witness holds a head that this node signed and its store does not contain.
+            PartyUnreachable: the settings want every witness's answer, and one is missing.
+        """
+        return self.books.witnesses.check(required=self.home.settings.witness_required)
+
     def close(self) -> None:
         """Give back files and connections."""
         self.registry.close()
@@ -52,6 +62,7 @@ def open_node(
     clock: Clock | None = None,
     entropy: Entropy | None = None,
     engine: Callable[[], Engine] | None = None,
+    dial: Dial = dial,
 ) -> Node:
     """Open the node in ``home``.
 
@@ -60,6 +71,7 @@ def open_node(
         clock: the machine's by default.
         entropy: the system's by default; a seeded one is refused unless the node was made for testing.
         engine: makes the engine of trainings; torch where it is installed, else NumPy.
+        dial: the way to a witness; HTTPS by default.
 
     Raises:
         BadProof: the store is older than what has been signed.
@@ -73,7 +85,7 @@ def open_node(
     store = open_store(home.store_url)
     try:
         identity = Identity(settings.name, home.key, settings.testing)
-        books = open_books(store, identity, checkpoint=home.checkpoint, clock=clock, entropy=entropy)
+        books = open_books(store, identity, checkpoint=home.checkpoint, clock=clock, entropy=entropy, dial=dial)
     except BaseException:
         store.close()
         raise

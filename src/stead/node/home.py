@@ -32,6 +32,7 @@ from stead.node.services.person_keys import SECRET_BYTES
 from stead.node.toml import read_toml
 
 _PREFIX: Final = "STEAD_"
+_RARE: Final = ("testing", "witness_required")
 _HOST: Final = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 
 
@@ -47,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         threads: the most threads that one question or training step uses.
         memory_mb: the most memory that one question may use.
         testing: a node of ``stead.testing``; its log says so and it may be seeded. Never for real rows.
+        witness_required: do not serve unless there is a witness and every witness has answered at the start.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threads: int = 2
     memory_mb: int = 2048
     testing: bool = False
+    witness_required: bool = False
 
     def __post_init__(self) -> None:
         if not self.name or len(self.name) > 100 or not self.name.isprintable():
@@ -233,6 +236,6 @@ def _to_toml(settings: Settings) -> str:
             text = msgspec.json.encode(value).decode()
         else:
             text = str(value)
-        if name != "testing" or value:
+        if name not in _RARE or value:
             lines.append(f"{name} = {text}")
     return "\n".join(lines) + "\n"

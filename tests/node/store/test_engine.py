@@ -296,6 +296,13 @@ def test_a_store_before_its_first_migration_is_upgraded_when_it_is_opened(tmp_pa
     store.close()
 
 
+def test_a_store_that_must_not_be_changed(tmp_path):
+    with pytest.raises(VersionMismatch, match="'none'"):
+        open_store(tmp_path / "a.db", change=False)
+    open_store(tmp_path / "a.db").close()
+    open_store(tmp_path / "a.db", change=False).close()
+
+
 def test_a_newer_store_is_refused(store, store_url):
     with store.write() as write:
         write.connection.execute(tables.alembic_version.update().values(version_num="9999"))

@@ -22,6 +22,7 @@ from sqlalchemy.engine import Connection
 
 from stead.core import codec, notes
 from stead.core.clock import Clock
+from stead.core.cosign import own_note
 from stead.core.entropy import Entropy
 from stead.core.keys import Key
 from stead.core.leaves import Leaf, NodeMade
@@ -206,9 +207,34 @@ class Log:
             return _size(connection)
 
     def checkpoint(self) -> str:
-        """The signed head."""
+        """The signed head, with the cosignatures of the witnesses that have signed this very one."""
         with self._store.read() as connection:
             return self._sign(connection)
+
+    def witnessed(self) -> str:
+        """The largest head that a witness has signed, with the cosignatures; empty when none has."""
+        rows = tables.witnesses.c
+        with self._store.read() as connection:
+            signed = connection.execute(sa.select(sa.func.max(rows.size)).where(rows.size <= _size(connection)))
+            size = int(signed.scalar() or 0)
+            return self._sign(connection, size) if size else ""
+
+    def contains(self, head: notes.Checkpoint) -> None:
+        """Return if this log begins with the one under ``head``, whose signature was verified.
+
+        Raises:
+            BadProof: it has fewer leaves, or others.
+        """
+        with self._store.read() as connection:
+            size = _size(connection)
+            if head.size > size:
+                what = (
+                    f"this store is older than it was: {size} leaves, and a witness holds a signed head of {head.size}."
+                )
+                raise BadProof(what, hint=_RESTORED)
+            if tree(connection, size, lambda log: log.root(head.size)).root(head.size) != head.root:
+                what = f"a witness holds a signed head of {head.size} leaves that are not this log's first {head.size}."
+                raise BadProof(what, hint=_RESTORED)
 
     def receipt(self, index: int) -> Receipt:
         """The proof that leaf ``index`` stands in the log, with its body and salt."""
@@ -275,10 +301,15 @@ class Log:
         write.connection.execute(tables.node.insert().values(row))
         self.append(write, NodeMade(at=now, name=identity.name, key=identity.public, testing=identity.testing))
 
-    def _sign(self, connection: Connection) -> str:
+    def _sign(self, connection: Connection, at: int | None = None) -> str:
+        """The head (of the first ``at`` leaves), and below it the lines of the witnesses that have signed it."""
         size = _size(connection)
-        root = tree(connection, size, MerkleLog.root).root()
-        return notes.sign_checkpoint(notes.Checkpoint(origin=self.origin, size=size, root=root), self._identity.key)
+        root = tree(connection, size, lambda log: log.root(at)).root(at)
+        size = size if at is None else at
+        note = notes.sign_checkpoint(notes.Checkpoint(origin=self.origin, size=size, root=root), self._identity.key)
+        rows = tables.witnesses.c
+        query = sa.select(rows.line).where(rows.size == size, rows.root == root, rows.size > 0).order_by(rows.key)
+        return note + "".join(connection.execute(query).scalars())
 
     def _compare(self, connection: Connection, size: int) -> int:
         """How many leaves the file remembers, having checked that the store's tree begins with them."""
@@ -307,7 +338,7 @@ class Log:
         with _locked(self._file), self._store.read() as connection:
             size = _size(connection)
             if self._compare(connection, size) < size:
-                _write_durably(self._file, self._sign(connection))
+                _write_durably(self._file, own_note(self._sign(connection), self.origin))
 
 
 _RESTORED = (

@@ -186,16 +186,17 @@ class Store:
                 return connection
 
 
-def open_store(url: str | Path, *, busy_timeout_s: float = 30.0) -> Store:
+def open_store(url: str | Path, *, busy_timeout_s: float = 30.0, change: bool = True) -> Store:
     """Open the node's database; make it when it is empty, upgrade it when it is of an older version.
 
     Args:
         url: a path (SQLite file), or a SQLAlchemy URL: ``sqlite:////…``, ``postgresql://…`` (extra ``postgres``).
         busy_timeout_s: how long a writer waits for others, seconds.
+        change: make or upgrade it where that is needed; without, it must be of this version.
 
     Raises:
         UsageError: a database in memory, or of another kind than these two.
-        VersionMismatch: the database was made by a newer version.
+        VersionMismatch: the database was made by a newer version; or by an older one, and must not be changed.
         NodeError: it cannot be opened, or stayed busy.
     """
     engine = _engine(_url(url), busy_timeout_s)
@@ -203,7 +204,7 @@ def open_store(url: str | Path, *, busy_timeout_s: float = 30.0) -> Store:
     try:
         if engine.dialect.name == "sqlite":
             _use_write_ahead_log(engine, busy_timeout_s)
-        _bring_up_to_date(store)
+        _bring_up_to_date(store, change=change)
     except exc.OperationalError as error:
         engine.dispose()
         raise NodeError(
@@ -283,10 +284,13 @@ def _use_write_ahead_log(engine: Engine, busy_timeout_s: float) -> None:
             return
 
 
-def _bring_up_to_date(store: Store) -> None:
+def _bring_up_to_date(store: Store, *, change: bool) -> None:
     with store.read() as connection:
-        if _version(connection) == tables.SCHEMA_VERSIONS[-1]:
+        version = _version(connection)
+        if version == tables.SCHEMA_VERSIONS[-1]:
             return
+    if not change:
+        raise VersionMismatch(f"this store is of schema version {version or 'none'!r}, and must not be changed now.")
     with store.write() as write:
         connection = write.connection
         if connection.dialect.name == "postgresql":

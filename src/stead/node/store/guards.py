@@ -30,6 +30,11 @@ def fixed(dialect: str, table: str, *, columns: tuple[str, ...], name: str, once
     return _never(dialect, table, f"UPDATE OF {', '.join(columns)}", name=name, when=when)
 
 
+def never_smaller(dialect: str, table: str, *, column: str, name: str) -> tuple[str, ...]:
+    """Statements after which no row's ``column`` can be set to less than it is."""
+    return _never(dialect, table, f"UPDATE OF {column}", name=name, when=f"NEW.{column} < OLD.{column}")
+
+
 def _never(dialect: str, table: str, event: str, *, name: str = "", when: str = "") -> tuple[str, ...]:
     name = name or f"{table}_no_{event.lower()}"
     condition = f"WHEN ({when}) " if when else ""
@@ -58,4 +63,6 @@ def guards(dialect: str) -> tuple[str, ...]:
         *fixed(dialect, "releases", columns=facts, name="releases_facts_fixed"),
         *fixed(dialect, "releases", columns=("result", "result_leaf"), name="releases_result_fixed", once_set="result"),
         *fixed(dialect, "accounts", columns=("id", "orders"), name="accounts_orders_fixed"),
+        *no_delete(dialect, "witnessed"),
+        *never_smaller(dialect, "witnessed", column="size", name="witnessed_size_grows"),
     )

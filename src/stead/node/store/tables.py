@@ -16,6 +16,9 @@ leaves      the log: body, salt and hash of each leaf             append only
 log_nodes   the hashes of complete subtrees                       append only
 log_head    the log's size (one row); its lock orders all writers with each leaf
 nonces      a message already seen, until it expires              pruned when expired
+witnesses   a node that this one sends its heads to               how the last try ended; removed by the owner
+witnessed   another node's log that this one cosigns, and the     the head, which never becomes smaller; whether
+            head that it signed last                              it is still signed
 ==========  ====================================================  ==========================================
 
 Divergences are kept as lists of integers in units of 2^-40 nat (``privacy.accounts``): a sum may outgrow 64 bits, so
@@ -43,7 +46,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSIONS = ("0001",)
+SCHEMA_VERSIONS = ("0001", "0003")
 
 
 class Integers(TypeDecorator[tuple[int, ...]]):
@@ -212,6 +215,33 @@ nonces = Table(
     Column("expires", Double, nullable=False),
     PrimaryKeyConstraint("sender", "nonce"),
     Index("nonces_expires", "expires"),
+)
+
+witnesses = Table(
+    "witnesses",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("added_at", Double, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("line", Text, nullable=False),
+    Column("signed_at", BigInteger, nullable=False),
+    Column("tried_at", Double, nullable=False),
+    Column("failures", BigInteger, nullable=False),
+    Column("failed", Text, nullable=False),
+)
+
+witnessed = Table(
+    "witnessed",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("allowed", Boolean, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("signed_at", BigInteger, nullable=False),
 )
 
 # The version that the store is at; the name and column are Alembic's.
