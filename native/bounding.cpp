@@ -7,8 +7,10 @@
 #include "bounding.hpp"
 
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -108,6 +110,73 @@ bool fill(const std::int64_t *person, const std::int64_t *group, std::size_t siz
     return true;
 }
 
+// Adds up what `fill` would keep: of each group the kept rows, and of each column of values their sum. The rows are those
+// of a table read in chunks of whole persons, so that a person never comes again; sums cannot overflow within the bounds
+// that the caller has proven. False if persons do not rise or a group is none of `groups`.
+template <typename Group>
+bool add(const std::int32_t *person, const Group *group, std::size_t size, const std::int32_t *const *values,
+         std::size_t columns, std::size_t most_groups, std::int64_t most_rows, std::int64_t *totals,
+         std::size_t groups) {
+    Groups many;
+    std::array<std::int64_t, kShort> few_group{};
+    std::array<std::int64_t, kShort> few_rows{};
+    std::size_t few = 0;
+    const bool short_list = most_groups <= kShort;
+    for (std::size_t row = 0; row < size; ++row) {
+        if (row != 0 && person[row] != person[row - 1]) {
+            if (person[row] < person[row - 1]) return false;
+            few = 0;
+            if (!short_list) many.clear();
+        }
+        const auto at = static_cast<std::size_t>(group[row]);
+        if (at >= groups) return false;
+        std::int64_t *kept = nullptr;
+        if (short_list) {
+            std::size_t i = 0;
+            while (i < few && few_group[i] != static_cast<std::int64_t>(at)) ++i;
+            if (i == few) {
+                if (few == most_groups) continue;
+                few_group[few] = static_cast<std::int64_t>(at);
+                few_rows[few++] = 0;
+            }
+            kept = &few_rows[i];
+        } else {
+            kept = many.take(static_cast<std::int64_t>(at), most_groups);
+            if (kept == nullptr) continue;
+        }
+        if (*kept >= most_rows) continue;
+        ++*kept;
+        ++totals[at];
+        for (std::size_t column = 0; column < columns; ++column) {
+            totals[(column + 1) * groups + at] += values[column][row];
+        }
+    }
+    return true;
+}
+
+using People = nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Totals = nb::ndarray<std::int64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+template <typename Group>
+bool bounded_sums(People person, nb::ndarray<const Group, nb::ndim<1>, nb::c_contig, nb::device::cpu> group,
+                  const std::vector<People> &values, std::size_t most_groups, std::int64_t most_rows, Totals totals) {
+    const std::size_t size = person.size();
+    if (group.size() != size || totals.shape(0) != values.size() + 1) {
+        throw std::invalid_argument("bounded_sums: not of one length");
+    }
+    std::vector<const std::int32_t *> columns;
+    for (const People &column : values) {
+        if (column.size() != size) throw std::invalid_argument("bounded_sums: not of one length");
+        columns.push_back(column.data());
+    }
+    const std::int32_t *people = person.data();
+    const Group *groups = group.data();
+    std::int64_t *into = totals.data();
+    const std::size_t count = totals.shape(1);
+    nb::gil_scoped_release released;
+    return add<Group>(people, groups, size, columns.data(), columns.size(), most_groups, most_rows, into, count);
+}
+
 bool bounded(Integers person, Integers group, std::size_t most_groups, std::int64_t most_rows, Mask mask) {
     const std::size_t size = person.size();
     if (group.size() != size || mask.size() != size) throw std::invalid_argument("bounded: not of one length");
@@ -123,6 +192,11 @@ bool bounded(Integers person, Integers group, std::size_t most_groups, std::int6
 void bind_bounding(nb::module_ &module) {
     module.def("bounded", &bounded, nb::arg("person"), nb::arg("group"), nb::arg("most_groups"), nb::arg("most_rows"),
                nb::arg("mask"), "Writes which rows are kept into `mask`; false if a person comes again after another.");
+    const char *text = "Adds counts and sums of the kept rows, by group, to `totals`; false if persons do not rise.";
+    module.def("bounded_sums", &bounded_sums<std::uint8_t>, nb::arg("person"), nb::arg("group").noconvert(),
+               nb::arg("values"), nb::arg("most_groups"), nb::arg("most_rows"), nb::arg("totals"), text);
+    module.def("bounded_sums", &bounded_sums<std::int32_t>, nb::arg("person"), nb::arg("group").noconvert(),
+               nb::arg("values"), nb::arg("most_groups"), nb::arg("most_rows"), nb::arg("totals"), text);
 }
 
 }  // namespace stead

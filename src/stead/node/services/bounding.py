@@ -27,6 +27,8 @@ except ImportError:  # built without a compiler: NumPy keeps the same rows, more
     _native = None
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 _MOST = 1 << 62
@@ -72,6 +74,51 @@ def bounded(
     if mask is None:
         raise NodeError("the rows of one person do not stand together.")
     return mask
+
+
+def bounded_sums(
+    person: NDArray[np.int32],
+    group: NDArray[np.uint8] | NDArray[np.int32],
+    values: Sequence[NDArray[np.int32]],
+    bounds: tuple[int, int],
+    groups: int,
+    *,
+    native: bool = True,
+) -> NDArray[np.int64]:
+    """What the kept rows of ``bounded`` add up to in each group, without a mask in between.
+
+    Args:
+        person: shape (n,), rising: the rows of one person one after another, in the order of rank.
+        group: shape (n,), from 0 to ``groups - 1``.
+        values: columns of shape (n,) to add up; the sum of their magnitudes is below 2^63.
+        bounds: the most groups of one person, and the most rows of one person in one group.
+        groups: how many groups there are.
+        native: False takes the NumPy reference; the sums are the same.
+
+    Returns:
+        Shape (1 + columns, groups): the kept rows, then the sum of each column.
+
+    Raises:
+        UsageError: a bound below 1.
+        NodeError: persons do not rise, a group is none, or the arrays are not of one length.
+    """
+    totals = np.zeros((len(values) + 1, groups), dtype=np.int64)
+    if any(column.shape != person.shape for column in (group, *values)) or person.ndim != 1:
+        raise NodeError("each row needs one person, one group and its values.")
+    if min(bounds) < 1:
+        raise UsageError(f"a person has at least 1 group and 1 row; got {bounds[0]} groups and {bounds[1]} rows.")
+    if native and _native is not None:
+        arrays = [np.ascontiguousarray(column) for column in values]
+        most_groups, most_rows = (min(bound, _MOST) for bound in bounds)
+        if not _native.bounded_sums(person, group, arrays, most_groups, most_rows, totals):
+            raise NodeError("the rows of one person do not stand together, or a group is none.")
+        return totals
+    if person.size and (np.any(np.diff(person) < 0) or group.min() < 0 or group.max() >= groups):
+        raise NodeError("the rows of one person do not stand together, or a group is none.")
+    mask = bounded(person.astype(np.int64), group.astype(np.int64), *bounds, native=False)
+    for total, column in zip(totals, (np.ones(len(person), dtype=np.int64), *values), strict=True):
+        np.add.at(total, group[mask], column[mask])
+    return totals
 
 
 def _reference(

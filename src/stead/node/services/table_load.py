@@ -32,7 +32,7 @@ _DAY = (  # a day, and perhaps a time and a zone behind it
     r"([ t][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?( ?(z|utc|[+-][0-9]{2}(:?[0-9]{2})?))?)?'"
 )
 
-FORMAT = 2
+FORMAT = 3
 """The stored form's number: 2 is clustered by person, with person keys, dates and texts."""
 
 
@@ -55,7 +55,7 @@ class LoadReport(msgspec.Struct, frozen=True):
         rows: rows in the file.
         people: different people among them.
         without_person: rows whose person is missing; they are not kept.
-        beyond_rank: rows above ``rows_per_person``; they are kept and not used.
+        beyond_rank: rows above ``rows_per_person``; they are not kept.
         columns: counts by column, text columns left out.
     """
 
@@ -71,7 +71,7 @@ class LoadReport(msgspec.Struct, frozen=True):
         if self.without_person:
             found.append(f"{self.without_person} rows name no person and were left out")
         if self.beyond_rank:
-            found.append(f"{self.beyond_rank} rows are above rows_per_person and will not be used")
+            found.append(f"{self.beyond_rank} rows are above rows_per_person and were left out")
         for column in self.columns:
             if column.out_of_bounds:
                 found.append(
@@ -101,6 +101,7 @@ def fill(path: Path, schema: Schema, database: Path, *, table: str, limits: Limi
         keys = PersonKeys.of(person_secret)
         _store(connection, schema, keys)
         report = _report(connection, schema)
+        _keep(connection, schema)
         low, high = schema.people
         if not low <= report.people <= high:
             side = "fewer" if report.people < low else "more"
@@ -236,9 +237,27 @@ def _store(connection: duckdb.DuckDBPyConnection, schema: Schema, keys: PersonKe
         joins.append("JOIN persons ON persons.person = staged.person")
         rank = "row_number() OVER (PARTITION BY person_index ORDER BY position) - 1"
         person = f"person_index, {rank} AS person_rank, person_key"
+    connection.execute(f"CREATE TEMP TABLE ranked AS SELECT {', '.join([person, *columns])} FROM staged {' '.join(joins)}")
+
+
+def _keep(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
+    """Of the ranked rows those that questions may use, with values as they read them: inside the bounds, or NULL."""
+    chosen, parameters = ["person_index", "person_rank", "person_key"], list[float]()
+    for index, column in _stored(schema):
+        cell = f"c{index}"
+        if column.bounds is None:
+            chosen.append(cell)
+            continue
+        chosen.append(
+            f"CASE WHEN {cell} IS NULL OR isnan({cell}) THEN NULL "
+            f"WHEN {cell} < CAST(? AS DOUBLE) THEN CAST(? AS DOUBLE) "
+            f"WHEN {cell} > CAST(? AS DOUBLE) THEN CAST(? AS DOUBLE) ELSE {cell} END AS {cell}"
+        )
+        parameters += [column.bounds.low, column.bounds.low, column.bounds.high, column.bounds.high]
     connection.execute(
-        f"CREATE TABLE rows AS SELECT {', '.join([person, *columns])} FROM staged {' '.join(joins)} "
-        "ORDER BY person_index, person_rank"
+        f"CREATE TABLE rows AS SELECT {', '.join(chosen)} FROM ranked "
+        "WHERE person_rank < CAST(? AS BIGINT) ORDER BY person_index, person_rank",
+        [*parameters, schema.rows_per_person],
     )
 
 
@@ -249,16 +268,16 @@ def _report(connection: duckdb.DuckDBPyConnection, schema: Schema) -> LoadReport
 
     staged = one("SELECT count(*) FROM staged")[0]
     stored, people, beyond = one(
-        "SELECT count(*), count(DISTINCT person_index), count_if(person_rank >= ?) FROM rows", [schema.rows_per_person]
+        "SELECT count(*), count(DISTINCT person_index), count_if(person_rank >= ?) FROM ranked", [schema.rows_per_person]
     )
     columns = []
     for index, column in _stored(schema):
         if column.kind == "text":
             continue
-        missing = one(f"SELECT count_if(c{index} IS NULL) FROM rows")[0]
+        missing = one(f"SELECT count_if(c{index} IS NULL) FROM ranked")[0]
         outside = undeclared = 0
         if column.bounds is not None:
-            text = f"SELECT count_if(c{index} < ? OR c{index} > ?) FROM rows"
+            text = f"SELECT count_if(c{index} < ? OR c{index} > ?) FROM ranked"
             outside = one(text, [column.bounds.low, column.bounds.high])[0]
         elif column.kind == "category":
             there = f"v{index} <> '' AND v{index} NOT IN (SELECT value FROM k{index})"

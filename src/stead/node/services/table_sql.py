@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from stead.core.schema import Column, Schema
+from stead.core.schema import Schema
 from stead.node.services.value_sql import Fragment, Rows, clipped, search
 from stead.plans.analysis import asked_schema, group_keys, usage
 from stead.plans.joining import joined_columns, joined_schema
@@ -62,19 +62,6 @@ def statements(query: Query, sources: Sources, layout: tuple[Part, ...]) -> tupl
     return tuple(found + [_cells(row_steps(query, sources), query, layout, index) for index in celled])
 
 
-def read_expression(column: Column, cell: str) -> Fragment:
-    """How every engine reads a stored column: numbers inside the declared bounds, NaN as missing."""
-    if column.bounds is None:
-        return cell, []
-    low, high = column.bounds.low, column.bounds.high
-    text = (
-        f"CASE WHEN {cell} IS NULL OR isnan({cell}) THEN NULL "
-        f"WHEN {cell} < CAST(? AS DOUBLE) THEN CAST(? AS DOUBLE) "
-        f"WHEN {cell} > CAST(? AS DOUBLE) THEN CAST(? AS DOUBLE) ELSE {cell} END"
-    )
-    return text, [low, low, high, high]
-
-
 def row_steps(query: Query, sources: Sources) -> Rows:
     """All row steps, and at the end ``group_index`` for the rows that are in a group."""
     schema = sources.joined(query)
@@ -82,7 +69,7 @@ def row_steps(query: Query, sources: Sources) -> Rows:
     _read(query, sources, rows, schema)
     for step in query.steps:
         if isinstance(step, Filter):
-            text, parameters = rows.truth(step.where)
+            text, parameters = rows.where(step.where)
             rows.add(f"SELECT * FROM {{before}} WHERE {text}", parameters)
         elif isinstance(step, Clip):
             cell = rows.cells[step.column]
@@ -99,60 +86,33 @@ def row_steps(query: Query, sources: Sources) -> Rows:
 
 
 def _read(query: Query, sources: Sources, rows: Rows, schema: Schema) -> None:
-    """The rows in use: each person's first ones, with the joined columns."""
-    most = usage(query, schema).rows
-    read: list[str] = ["r0.person_index AS person_index", "r0.person_rank AS rank0"]
-    parameters: list[Any] = []
-    tables, where, joined = "stored.main.rows AS r0", ["r0.person_rank < CAST(? AS BIGINT)"], sources.own
-    bounds: list[Any] = [min(most, sources.own.rows_per_person)]
-    _select(sources.own, sources.own.columns, "r0", rows, read, parameters)
-    joins: list[Any] = []
+    """The rows in use: each person's first ones, with the joined columns. Stored values are as questions read them."""
+    own, most = sources.own, usage(query, schema).rows
+    read = ["r0.person_index AS person_index", "r0.person_rank AS rank0"]
+    read += [
+        f"r0.c{index} AS {rows.cells[column.name]}"
+        for index, column in enumerate(own.columns)
+        if column.name != own.person
+    ]
+    tables, joined = "stored.main.rows AS r0", own
     for number, join in enumerate(query.joins, start=1):
         right, word = sources.others[join.dataset], "JOIN" if join.how == "inner" else "LEFT JOIN"
-        tables += (
-            f" {word} joined{number}.main.rows AS r{number} ON r{number}.person_key = r0.person_key "
-            f"AND r{number}.person_rank < CAST(? AS BIGINT)"
-        )
-        joins.append(right.rows_per_person)
+        tables += f" {word} joined{number}.main.rows AS r{number} ON r{number}.person_key = r0.person_key"
         read.append(f"COALESCE(r{number}.person_rank, 0) AS rank{number}")
         named = joined_columns(join, joined, right)
-        _join_columns(right, named, f"r{number}", rows, read, parameters)
+        read += [f"r{number}.c{right.columns.index(column)} AS {rows.cells[name]}" for name, column in named]
         joined = msgspec.structs.replace(
-            joined, columns=joined.columns + tuple(msgspec.structs.replace(c, name=n) for n, c in named)
+            joined, columns=joined.columns + tuple(msgspec.structs.replace(c, name=name) for name, c in named)
         )
-    rows.tables.append(f"t0 AS (SELECT {', '.join(read)} FROM {tables} WHERE {' AND '.join(where)})")
-    rows.parameters += [*parameters, *joins, *bounds]
-    if query.joins and most < schema.rows_per_person:
-        order = ", ".join(f"rank{number}" for number in range(len(query.joins) + 1))
-        rank = f"row_number() OVER (PARTITION BY person_index ORDER BY {order})"
+    rows.tables.append(f"t0 AS (SELECT {', '.join(read)} FROM {tables})")
+    if most < schema.rows_per_person:
+        rank = "rank0 + 1"
+        if query.joins:
+            order = ", ".join(f"rank{number}" for number in range(len(query.joins) + 1))
+            rank = f"row_number() OVER (PARTITION BY person_index ORDER BY {order})"
         rows.add(
-            f"SELECT * FROM (SELECT *, {rank} AS joined_rank FROM {{before}}) WHERE joined_rank <= CAST(? AS BIGINT)",
-            [most],
+            f"SELECT * FROM (SELECT *, {rank} AS place FROM {{before}}) WHERE place <= CAST(? AS BIGINT)", [most]
         )
-
-
-def _select(
-    schema: Schema, columns: tuple[Column, ...], source: str, rows: Rows, read: list[str], parameters: list[Any]
-) -> None:
-    for column in columns:
-        if column.name != schema.person:
-            text, bounds = read_expression(column, f"{source}.c{schema.columns.index(column)}")
-            read.append(f"{text} AS {rows.cells[column.name]}")
-            parameters += bounds
-
-
-def _join_columns(
-    right: Schema,
-    named: tuple[tuple[str, Column], ...],
-    source: str,
-    rows: Rows,
-    read: list[str],
-    parameters: list[Any],
-) -> None:
-    for name, column in named:
-        text, bounds = read_expression(column, f"{source}.c{right.columns.index(column)}")
-        read.append(f"{text} AS {rows.cells[name]}")
-        parameters += bounds
 
 
 def _flat(rows: Rows, layout: tuple[Part, ...], chosen: list[int]) -> Statement:
@@ -163,7 +123,9 @@ def _flat(rows: Rows, layout: tuple[Part, ...], chosen: list[int]) -> Statement:
         integers += found
         places += [(index, cell) for cell in range(len(found))]
     asked = ", ".join(text for text, _ in integers)
-    text = f"WITH {', '.join(rows.tables)} SELECT group_index, 0, {asked} FROM {rows.last} GROUP BY group_index"
+    grouped = layout[chosen[0]].groups > 1
+    group, by = ("group_index", " GROUP BY group_index") if grouped else ("0", "")
+    text = f"WITH {', '.join(rows.tables)} SELECT {group}, 0, {asked} FROM {rows.last}{by}"
     parameters = [parameter for _, found in integers for parameter in found]
     return Statement(text, (*rows.parameters, *parameters), tuple(places))
 
@@ -225,7 +187,8 @@ def _cells(rows: Rows, query: Query, layout: tuple[Part, ...], index: int) -> St
     placed = f"placed AS (SELECT group_index, {place} AS cell FROM {rows.last} WHERE {inside})"
     text = (
         f"WITH {', '.join(rows.tables)}, {placed} "
-        "SELECT group_index, cell, count(*) FROM placed GROUP BY group_index, cell"
+        f"SELECT {'group_index' if part.groups > 1 else 0}, cell, count(*) FROM placed "
+        f"GROUP BY {'group_index, ' if part.groups > 1 else ''}cell"
     )
     return Statement(text, (*rows.parameters, *parameters), ((index, 0),))
 

@@ -31,7 +31,7 @@ from stead.errors import NodeError, UsageError
 from stead.node.services.duck import Limits, open_locked
 from stead.node.services.table_load import FORMAT, LoadReport, fill, schema_digest
 from stead.node.services.table_run import run
-from stead.node.services.table_sql import Sources, read_expression
+from stead.node.services.table_sql import Sources
 from stead.plans.exact import Exact
 from stead.plans.query import Query
 
@@ -217,14 +217,9 @@ class Table:
             UsageError: a text column or the person column.
         """
         chosen = [self._readable(name) for name in names]
-        asked, parameters = ["person_index"], list[float | int]()
-        for index, column in chosen:
-            text, bounds = read_expression(column, f"c{index}")
-            asked.append(f"{text} AS c{index}")
-            parameters += bounds
-        text = f"SELECT {', '.join(asked)} FROM stored.main.rows WHERE person_rank < CAST(? AS BIGINT)"  # noqa: S608 - fixed words
+        asked = ["person_index", *(f"c{index}" for index, _ in chosen)]
         with self._cursor() as cursor:
-            held = cursor.execute(text, [*parameters, self.schema.rows_per_person]).fetchnumpy()
+            held = cursor.execute(f"SELECT {', '.join(asked)} FROM stored.main.rows").fetchnumpy()  # noqa: S608 - fixed words
         return TrainingRows(
             columns={column.name: _values(column, held[f"c{index}"]) for index, column in chosen},
             person=np.asarray(held["person_index"], dtype=np.int64),

@@ -44,6 +44,8 @@ _DATE_PARTS = {
     "day_of_year": "dayofyear",
 }
 
+_STORED = {"text": "VARCHAR", "category": "INTEGER", "boolean": "BOOLEAN"}
+
 Fragment = tuple[str, list[Any]]
 """SQL text, and the parameters of its question marks in their order."""
 
@@ -118,6 +120,15 @@ class Rows:
             case Relabel():
                 return self._relabel(value, _labels(column))
 
+    def where(self, predicate: Predicate) -> Fragment:
+        """A condition for WHERE, which takes NULL as false: comparisons stay bare, which DuckDB does fastest."""
+        if isinstance(predicate, And) and predicate.parts:
+            found = [self.where(part) for part in predicate.parts]
+            return " AND ".join(text for text, _ in found), [value for _, values in found for value in values]
+        if isinstance(predicate, Compare | IsIn):
+            return self._constants(predicate)
+        return self.truth(predicate)
+
     def truth(self, predicate: Predicate) -> Fragment:
         """A two-valued condition."""
         if isinstance(predicate, And | Or):
@@ -131,21 +142,21 @@ class Rows:
         if isinstance(predicate, IsNull):
             return f"({self.cells[predicate.column]} IS NULL)", []
         if isinstance(predicate, Compare | IsIn):
-            return self._constants(predicate)
+            text, parameters = self._constants(predicate)
+            return f"COALESCE({text}, FALSE)", parameters
         text, parameters = self.truth(predicate.part)
         return f"(NOT {text})", parameters
 
     def _constants(self, predicate: Compare | IsIn) -> Fragment:
-        column = self.schema.column(predicate.column)
-        kind = "VARCHAR" if column.kind == "text" else "DOUBLE"
-        cell = f"CAST({self.cells[predicate.column]} AS {kind})"
+        """A comparison with constants of the stored type; NULL where the cell is."""
+        column, cell = self.schema.column(predicate.column), self.cells[predicate.column]
+        kind = _STORED.get(column.kind, "DOUBLE")
         values = predicate.values if isinstance(predicate, IsIn) else (predicate.value,)
         parameters = [constant(column, value, "filter") for value in values]
         if isinstance(predicate, Compare):
-            test = f"{cell} {OPERATORS[predicate.op]} CAST(? AS {kind})"
-        else:
-            test = f"{cell} IN ({', '.join(f'CAST(? AS {kind})' for _ in values)})" if values else "FALSE"
-        return f"COALESCE({test}, FALSE)", list(parameters)
+            return f"{cell} {OPERATORS[predicate.op]} CAST(? AS {kind})", list(parameters)
+        listed = ", ".join(f"CAST(? AS {kind})" for _ in values)
+        return f"{cell} IN ({listed})" if values else "FALSE", list(parameters)
 
     def _arithmetic(self, value: Arithmetic) -> Fragment:
         left, right = self.keep(self.value(value.left)), self.keep(self.value(value.right))
