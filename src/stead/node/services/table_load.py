@@ -88,6 +88,7 @@ def fill(path: Path, schema: Schema, database: Path, *, table: str, limits: Limi
             raise UsageError("the file's rows cannot be read.", hint="is every line as wide as the header?") from None
         _check_kinds(connection, schema)
         _store(connection, schema)
+        _check_partition(connection, schema)
         report = _report(connection, schema)
         low, high = schema.people
         if not low <= report.people <= high:
@@ -206,6 +207,19 @@ def _store(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
     connection.execute(
         f"CREATE TABLE rows AS SELECT {', '.join([person, *columns])} FROM staged {' '.join(joins)} ORDER BY position"
     )
+
+
+def _check_partition(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
+    """Nobody may be in two cells: each would pay for a part of what is learnt of that person."""
+    if schema.partition is None or schema.person is None:
+        return  # without a person column each row is somebody else
+    index = schema.columns.index(schema.column(schema.partition))
+    text = f"SELECT 1 FROM rows GROUP BY person_index HAVING count(DISTINCT c{index}) > 1 LIMIT 1"
+    if connection.execute(text).fetchone() is not None:
+        raise UsageError(
+            f"somebody has more than one value of {schema.partition!r}, by which the people are partitioned.",
+            hint="a partition is a column that stays the same for each person; leave it out of the schema otherwise",
+        )
 
 
 def _report(connection: duckdb.DuckDBPyConnection, schema: Schema) -> LoadReport:
