@@ -33,7 +33,7 @@ def sigma_for(  # noqa: PLR0913 - every argument is a fact of the run that the n
     l2_steps: float,
     orders: Sequence[int] = DEFAULT_ORDERS,
 ) -> float:
-    """The smallest noise multiplier with which an account of this target, and the usual reserve, pays for the whole run.
+    """The smallest noise multiplier with which an account of this target, usually reserved, pays for the whole run.
 
     Args:
         epsilon: nats, of the whole run.
