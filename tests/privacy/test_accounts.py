@@ -91,8 +91,8 @@ def test_purely_private_answers_cost_their_epsilon_and_hardly_more(epsilon, delt
     target = Target(8.0, delta)
     answers = (
         DiscreteLaplace(20 / epsilon, 20),
-        ExponentialChoice(2.0, 2.0 * epsilon),
-        PermuteAndFlip(2.0, 2.0 * epsilon),
+        ExponentialChoice(3 / epsilon, 3),
+        PermuteAndFlip(3 / epsilon, 3),
         RandomisedResponse(epsilon, 4),
     )
     for answer in answers:

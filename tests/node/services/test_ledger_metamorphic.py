@@ -30,7 +30,7 @@ TERMS = limits(orders=(4, 7, 12, 24, 48, 65536), reserve=1e-7)
 MAKERS = {
     "gaussian": lambda width: DiscreteGaussian(width, 3.0),
     "laplace": lambda width: DiscreteLaplace(width, 3),
-    "choice": lambda width: ExponentialChoice(width, 3.0),
+    "choice": lambda width: ExponentialChoice(width, 3),
     "training": lambda width: Repeated(Sampled(0.1, SumOfDiscreteGaussians(width, 3, 9.0, 50)), 20),
     "selection": lambda width: PartitionSelection(1 / width, 1e-9, 3),
     "thresholded": lambda width: ThresholdedLaplace(width, 60 * math.ceil(width), 1, 3),
