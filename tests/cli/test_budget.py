@@ -135,3 +135,21 @@ def test_without_the_extra_the_column_says_how_to_install_it(run, asked, monkeyp
     (found, *_) = json.loads(run("budget", "forecast", "--json").out)
     assert (found["pld_epsilon"], found["pld"]) == (None, 'pip install "stead[google-dp]"')
     assert found["last_left"] > 0
+
+
+def test_a_reserve_is_given_kept_and_taken(run, north):
+    run("budget", "set", PROJECT, "--epsilon", "3")
+    assert accounts(run)[PROJECT]["reserve"] == pytest.approx(1e-7)  # the policy's: a tenth of delta
+    run("budget", "set", PROJECT, "--epsilon", "3", "--reserve", "2e-7")
+    run("budget", "set", PROJECT, "--epsilon", "4")
+    assert accounts(run)[PROJECT]["reserve"] == 2e-7
+    assert "0 of 2e-07" in run("budget", "show").out
+    run("budget", "set", PROJECT, "--epsilon", "4", "--reserve", "0")
+    assert accounts(run)[PROJECT]["reserve"] == 0.0
+    refused = run("budget", "set", PROJECT, "--epsilon", "4", "--reserve", "1e-6", code=2)
+    assert "a reserve is a part of delta" in refused.err
+
+
+def test_a_period_is_not_made_by_hand(run, north):
+    refused = run("budget", "set", PROJECT.replace("project/risk-2026", "period/2026-11-01"), "--epsilon", "3", code=2)
+    assert "there is no period '2026-11-01' yet" in refused.err

@@ -44,7 +44,7 @@ EXACT = 4242  # what the fake runner counts: a canary that must never leave with
 
 # One order, so that what an account can pay is one division.
 ORDERS = (24,)
-WIDE = Budget(epsilon=1e6, orders=ORDERS)
+WIDE = Budget(epsilon=1e6, orders=ORDERS, reserve=0.0)  # all of delta, so that it is one logarithm
 FREE = PolicyRules(
     rules=(
         Rule(outlet="answer", decision="allow", reason="free"),

@@ -11,12 +11,12 @@ from laws import divergence
 from stead.privacy.curves import bounded_range, pure, randomised_response
 
 EPSILONS = [1e-9, 1e-4, 0.01, 0.3, 1.0, 2.5, 20.0, 500.0]
-ORDERS = [1.001, 1.5, 2, 4, 7, 48, 1000]
+ORDERS = [1.001, 1.5, 2, 4, 7, 48, 1000, 65536]
 
 
 def digits(formula, *numbers):
     with localcontext() as context:
-        context.prec = 60
+        context.prec, context.Emax, context.Emin = 60, 10**9, -(10**9)
         return float(formula(*map(Decimal, numbers)))
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from stead.core.entropy import SeededEntropy
 from stead.errors import UsageError
+from stead.privacy import accounts
 from stead.privacy.accounts import DEFAULT_ORDERS, SATURATED, Target, amounts
 from stead.privacy.events import (
     Composed,
@@ -26,13 +27,15 @@ from stead.privacy.keys import (
     ThresholdedLaplaceMechanism,
 )
 from stead.privacy.renyi import beside_slack, renyi
-from stead.privacy.reserve import Price, Reserved, allows, epsilon_at, price
+from stead.privacy.reserve import Price, Reserved, allows, epsilon_at, epsilon_spent, price, usual
 from stead.privacy.slack import gaussian_tail, laplace_tail, slack
 
 PARAMETERS = pytest.mark.parametrize(
     ("epsilon", "delta"), [(1.0, 1e-5), (0.1, 1e-6), (3.0, 1e-10), (0.5, 0.3), (8.0, 1e-3), (math.log(3), 1e-5)]
 )
 EVENTS = [PartitionSelection(0.5, 1e-8, 3), ThresholdedGaussian(10.0, 80, 1, 4), ThresholdedLaplace(5.0, 90, 2, 2)]
+RESERVED = Reserved(Target(3.0, 1e-6), 4e-7)
+NOTHING = Price((0,) * len(DEFAULT_ORDERS), 0)
 
 
 @PARAMETERS
@@ -170,6 +173,23 @@ def test_accounts_without_a_reserve_never_pay_for_slack(event):
 
 
 @pytest.mark.parametrize("event", EVENTS)
+def test_a_reserve_of_nothing_decides_by_divergence_alone(event):
+    target = Target(3.0, 1e-6)
+    bare = Reserved(target, 0.0)
+    assert bare.divergences == target
+    assert not allows(bare, NOTHING, price(event, DEFAULT_ORDERS))
+    assert epsilon_spent(bare, price(event, DEFAULT_ORDERS)) == math.inf
+    for sigma in (0.5, 3.0, 30.0):
+        charge = price(DiscreteGaussian(sigma, 1.0), DEFAULT_ORDERS)
+        assert allows(bare, NOTHING, charge) == accounts.allows(target, NOTHING.amounts, charge.amounts)
+        assert epsilon_spent(bare, charge) == accounts.epsilon_spent(target, charge.amounts)
+
+
+def test_the_usual_reserve_is_a_tenth_of_delta():
+    assert usual(Target(2.0, 1e-6)).reserve == pytest.approx(1e-7)
+
+
+@pytest.mark.parametrize("event", EVENTS)
 def test_slacks_add_up(event):
     assert slack(Repeated(event, 5)) == pytest.approx(5 * slack(event))
     assert slack(Composed((event, event, DiscreteGaussian(50.0, 1.0)))) == pytest.approx(2 * slack(event))
@@ -179,10 +199,6 @@ def test_slacks_add_up(event):
 def test_a_tail_too_small_for_a_float_is_still_a_slack():
     assert 0 < slack(ThresholdedGaussian(1.0, 10**6, 1, 1)) < 1e-300
     assert slack(PartitionSelection(1.0, 5e-324, 1)) > 0
-
-
-RESERVED = Reserved(Target(3.0, 1e-6), 4e-7)
-NOTHING = Price((0,) * len(DEFAULT_ORDERS), 0)
 
 
 def test_a_reserve_pays_for_slack_until_it_is_used_up():
@@ -205,7 +221,7 @@ def test_a_reserve_leaves_the_rest_of_delta_to_divergences():
         assert charge == Price(amounts(event, DEFAULT_ORDERS), 0)
 
 
-@pytest.mark.parametrize("reserve", [0.0, 1e-6, 2e-6, -1e-9, math.nan])
+@pytest.mark.parametrize("reserve", [1e-6, 2e-6, -1e-9, math.nan])
 def test_a_reserve_that_is_no_part_of_delta_is_refused(reserve):
     with pytest.raises(UsageError, match="reserve"):
         Reserved(Target(3.0, 1e-6), reserve)

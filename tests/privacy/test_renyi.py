@@ -312,6 +312,27 @@ def test_an_untouched_table_costs_nothing():
         assert renyi(event, 4.5) == 0.0
 
 
+@pytest.mark.parametrize(("scale", "shift"), [(1.0, 1), (40.0, 1), (300.0, 100), (1e5, 3)])
+def test_the_discrete_laplace_keeps_its_digits_at_the_largest_order(scale, shift):
+    """Between order 65535 and infinity it lies below its epsilon, by the logarithm of at least half over 65535."""
+    below = shift / scale - renyi(DiscreteLaplace(scale, shift), 65536)
+    rate = 1 / scale
+    # At this order the smaller of the two sums is e^(-r) / (1 + e^(-r)) of the mass, to 1e-20.
+    weight = (1 - -math.expm1(-rate) / -math.expm1(-131071 * rate)) / (1 + math.exp(-rate))
+    moved = math.log1p(-weight + weight * math.exp(-131071 * shift * rate)) / 65535
+    assert below == pytest.approx(-moved, abs=2e-9 * shift / scale)
+
+
+@given(st.floats(0.001, 0.999), st.floats(0.3, 1e4), st.integers(1, 20), st.sampled_from([1025, 4096, 65536]))
+@settings(max_examples=40, deadline=None)
+def test_above_order_1024_a_sample_is_priced_as_the_whole(rate, width, reach, order):
+    for event in (DiscreteGaussian(width, float(reach)), DiscreteLaplace(width, reach)):
+        sampled = Sampled(rate, event)
+        assert renyi(sampled, order) == renyi(event, order)
+        # Sound, because amplification never hurts, and the curve still grows where the sum ends.
+        assert renyi(sampled, 1024) <= renyi(sampled, order)
+
+
 def test_a_full_sample_is_no_sample():
     event = DiscreteGaussian(3.0, 2.0)
     assert renyi(Sampled(1.0, event), 7) == renyi(event, 7)

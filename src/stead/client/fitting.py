@@ -42,6 +42,7 @@ from stead.plans.plan import encode_plan, plan_hash
 from stead.plans.training import Training
 from stead.plans.training_price import training_event
 from stead.privacy.accounts import Target, amounts, epsilon_spent
+from stead.privacy.reserve import usual
 
 
 def fit(
@@ -182,7 +183,7 @@ def _epsilon_after(training: Training, length: int, target: PrivacyTarget | None
     privacy = training.privacy
     if privacy is None or target is None:
         return lambda _: math.inf
-    account = Target(target.epsilon, target.delta)
+    account = usual(Target(target.epsilon, target.delta)).divergences
     event = training_event(replace(privacy, steps=1), rate=training.sampler.rate, dimension=length)
     once = amounts(event, account.orders)
     return lambda rounds: epsilon_spent(account, [rounds * amount for amount in once])

@@ -35,8 +35,9 @@ from stead.core.messages import Receipt
 from stead.core.notes import log_origin, open_checkpoint
 from stead.core.receipts import verify_receipt
 from stead.errors import BadMessage, BadProof, UsageError
-from stead.privacy.accounts import Target, amounts, epsilon_spent
+from stead.privacy.accounts import Target
 from stead.privacy.events import PrivacyEvent
+from stead.privacy.reserve import Price, Reserved, epsilon_spent, price
 
 _CAP_ROUNDING = 2.0**-30  # by how much an account's caps are rounded down, far above the error of any arithmetic
 
@@ -272,13 +273,13 @@ def check_releases(leaves: Iterable[Leaf]) -> None:
     Raises:
         BadProof: one was not.
     """
-    people: dict[str, str] = {}
+    people: dict[str, frozenset[str]] = {}
     charged: set[bytes] = set()
     left: set[bytes] = set()
     opened: set[bytes] = set()
     for leaf in leaves:
         if isinstance(leaf, DatasetAdded):
-            people[leaf.dataset] = f"population/{leaf.population}"
+            people[leaf.dataset] = _accounts_of(leaf)
         if isinstance(leaf, Charged | Helping):
             if leaf.release in charged:
                 raise BadProof(f"the release {leaf.release.hex()[:8]} was charged twice.")
@@ -297,11 +298,25 @@ def check_releases(leaves: Iterable[Leaf]) -> None:
             left.add(leaf.release)
 
 
-def _require_population(leaf: Charged, account: str | None) -> None:
-    """Raise unless a release about these people was charged to their account."""
-    if leaf.outlet == "disclose" or account is None or account in {charge.account for charge in leaf.charges}:
+def _accounts_of(leaf: DatasetAdded) -> frozenset[str]:
+    """The accounts of a dataset's people: one, or one for each value of the column that they are partitioned by."""
+    whole = f"population/{leaf.population}"
+    if not leaf.partition:
+        return frozenset((whole,))
+    column, *values = leaf.partition
+    return frozenset(f"{whole}#{column}={value}" for value in values)
+
+
+def _require_population(leaf: Charged, accounts: frozenset[str] | None) -> None:
+    """Raise unless a release about these people was charged to their account, or to some of their cells' accounts."""
+    if (
+        leaf.outlet == "disclose"
+        or accounts is None
+        or not accounts.isdisjoint(charge.account for charge in leaf.charges)
+    ):
         return
-    raise BadProof(f"the release {leaf.release.hex()[:8]} was not charged to {account!r}, whom it is about.")
+    names = " or ".join(repr(account) for account in sorted(accounts)[:3])
+    raise BadProof(f"the release {leaf.release.hex()[:8]} was not charged to {names}, whom it is about.")
 
 
 def recompute_accounts(leaves: Iterable[Leaf]) -> tuple[AccountReport, ...]:
@@ -310,30 +325,33 @@ def recompute_accounts(leaves: Iterable[Leaf]) -> tuple[AccountReport, ...]:
     Raises:
         BadProof: a charge names no known account, is not the price of its event, or is beyond an account's limit.
     """
-    targets: dict[str, Target] = {}
-    spent: dict[str, list[int]] = {}
+    promises: dict[str, Reserved] = {}
+    spent: dict[str, Price] = {}
     count: dict[str, int] = {}
     for leaf in leaves:
         if isinstance(leaf, AccountSet):
-            target = Target(leaf.epsilon, leaf.delta, leaf.orders)
-            if leaf.account in targets and targets[leaf.account].orders != target.orders:
+            promise = Reserved(Target(leaf.epsilon, leaf.delta, leaf.orders), leaf.reserve or 0.0)
+            if leaf.account in promises and promises[leaf.account].target.orders != promise.target.orders:
                 raise BadProof(f"the orders of account {leaf.account!r} were changed after it was made.")
-            targets[leaf.account] = target
-            spent.setdefault(leaf.account, [0] * len(leaf.orders))
+            promises[leaf.account] = promise
+            spent.setdefault(leaf.account, Price((0,) * len(leaf.orders), 0))
             count.setdefault(leaf.account, 0)
         if isinstance(leaf, Charged):
-            for account, paid in _charges(leaf, targets):
-                spent[account] = [old + new for old, new in zip(spent[account], paid, strict=True)]
-                if epsilon_spent(targets[account], spent[account]) > targets[account].epsilon + _CAP_ROUNDING:
+            for account, paid in _charges(leaf, promises):
+                spent[account] += paid
+                promise = promises[account]
+                if epsilon_spent(promise, spent[account]) > promise.target.epsilon + _CAP_ROUNDING:
                     raise BadProof(f"account {account!r} was charged beyond the limit that it had then.")
                 count[account] += 1
     return tuple(
-        AccountReport(name, target.epsilon, epsilon_spent(target, spent[name]), target.delta, count[name])
-        for name, target in sorted(targets.items())
+        AccountReport(
+            name, promise.target.epsilon, epsilon_spent(promise, spent[name]), promise.target.delta, count[name]
+        )
+        for name, promise in sorted(promises.items())
     )
 
 
-def _charges(leaf: Charged, targets: dict[str, Target]) -> Iterable[tuple[str, tuple[int, ...]]]:
+def _charges(leaf: Charged, promises: dict[str, Reserved]) -> Iterable[tuple[str, Price]]:
     """The charges of one release, each checked against the price of its event."""
     if leaf.outlet == "disclose":
         if leaf.charges or leaf.event:
@@ -346,13 +364,14 @@ def _charges(leaf: Charged, targets: dict[str, Target]) -> Iterable[tuple[str, t
     except BadMessage:
         raise BadProof(f"the release {leaf.release.hex()[:8]} names no event that this version can price.") from None
     for charge in leaf.charges:
-        target = targets.get(charge.account)
-        if target is None:
+        promise = promises.get(charge.account)
+        if promise is None:
             raise BadProof(f"the release {leaf.release.hex()[:8]} was charged to an account that was never made.")
-        prices = amounts(event, target.orders)
-        if len(prices) != len(charge.amounts) or any(map(_too_little, charge.amounts, prices)):
+        cost = price(event, promise.target.orders)
+        short = len(cost.amounts) != len(charge.amounts) or any(map(_too_little, charge.amounts, cost.amounts))
+        if short or _too_little(charge.slack, cost.slack):
             raise BadProof(f"the release {leaf.release.hex()[:8]} was charged less than its event costs.")
-        yield charge.account, charge.amounts
+        yield charge.account, Price(charge.amounts, charge.slack)
 
 
 def _too_little(paid: int, price: int) -> bool:

@@ -42,12 +42,16 @@ class PersonRevoked(_Leaf, frozen=True, tag="person-revoked"):
     key: bytes
 
 
-class DatasetAdded(_Leaf, frozen=True, tag="dataset-added"):
-    """A dataset is offered under this card (its canonical SHA-256)."""
+class DatasetAdded(_Leaf, frozen=True, tag="dataset-added", omit_defaults=True):
+    """A dataset is offered under this card (its canonical SHA-256).
+
+    ``partition`` is the column whose values have accounts of their own, and those values; empty without one.
+    """
 
     dataset: str
     population: str
     card_hash: bytes
+    partition: tuple[str, ...] = ()
 
 
 class PolicySet(_Leaf, frozen=True, tag="policy-set"):
@@ -56,20 +60,28 @@ class PolicySet(_Leaf, frozen=True, tag="policy-set"):
     policy_hash: bytes
 
 
-class AccountSet(_Leaf, frozen=True, tag="account-set"):
-    """An account has this target from now on: epsilon at delta, decided at these Rényi orders."""
+class AccountSet(_Leaf, frozen=True, tag="account-set", omit_defaults=True):
+    """An account has this target from now on: epsilon at delta, decided at these Rényi orders.
+
+    ``reserve`` is the part of delta that is kept for events with slack; ``None``: no part.
+    """
 
     account: str
     epsilon: float
     delta: float
     orders: tuple[int, ...]
+    reserve: float | None = None
 
 
-class Charge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one account pays: Rényi divergence at each of its orders, in units of 2^-40 nat, rounded up."""
+class Charge(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What one account pays: Rényi divergence at each of its orders, in units of 2^-40 nat, rounded up.
+
+    ``slack`` is the probability beside it, in units of 2^-62, rounded up.
+    """
 
     account: str
     amounts: tuple[int, ...]
+    slack: int = 0
 
 
 class Asked(_Leaf, frozen=True, tag="asked"):

@@ -20,6 +20,9 @@ Kind = Literal["integer", "real", "date", "boolean", "category", "text"]
 MAX_TEXT = 256
 """The most characters of a text that are stored."""
 
+MOST_CELLS = 64
+"""The most values that a partition's column may have: a question that reads all of them locks an account for each."""
+
 
 class Bounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The declared range of a column, both ends included, in the column's unit."""
@@ -97,6 +100,8 @@ class Schema(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         people: the least and most people the owner says the table may hold; every public size comes from here.
         person: the column that tells people apart; ``None``: each row is a person of its own.
         rows_per_person: at most so many rows of one person are ever used (the first ones, by a stored rank).
+        partition: a category or boolean column of which each person has one value for good, which is no secret
+            ("ward"): questions to different values are then paid from different accounts.
     """
 
     population: str
@@ -105,6 +110,7 @@ class Schema(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     people: tuple[int, int]
     person: str | None = None
     rows_per_person: int = 1
+    partition: str | None = None
 
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]
@@ -120,6 +126,25 @@ class Schema(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
             raise UsageError(f"people is (least, most) with 1 <= least <= most; got {self.people}.")
         if not self.population or not self.unit:
             raise UsageError("a schema names its population and its unit of privacy.")
+        if self.partition is not None:
+            self._check_partition(self.partition)
+
+    @property
+    def partition_values(self) -> tuple[str, ...]:
+        """The values of the partition's column, as texts; none without a partition."""
+        if self.partition is None:
+            return ()
+        column = self.column(self.partition)
+        return column.categories if column.kind == "category" else ("false", "true")
+
+    def _check_partition(self, name: str) -> None:
+        column = self.column(name)
+        if column.kind not in ("category", "boolean") or name == self.person:
+            raise UsageError(f"the partition {name!r} must be a category or boolean column that tells nobody apart.")
+        if len(self.partition_values) > MOST_CELLS:
+            raise UsageError(
+                f"a partition has at most {MOST_CELLS} values; {name!r} declares {len(column.categories)}."
+            )
 
     def column(self, name: str) -> Column:
         """The column of that name, or ``UnknownColumn`` with the nearest public name as a hint."""

@@ -11,6 +11,7 @@ import numpy as np
 from stead.errors import UsageError
 from stead.privacy.accounts import DEFAULT_ORDERS, Target, allows, amounts
 from stead.privacy.events import Repeated, Sampled, SumOfDiscreteGaussians
+from stead.privacy.reserve import usual
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,7 @@ def sigma_for(  # noqa: PLR0913 - every argument is a fact of the run that the n
     l2_steps: float,
     orders: Sequence[int] = DEFAULT_ORDERS,
 ) -> float:
-    """The smallest noise multiplier with which an account of this target pays for the whole run.
+    """The smallest noise multiplier with which an account of this target, usually reserved, pays for the whole run.
 
     Args:
         epsilon: nats, of the whole run.
@@ -50,7 +51,7 @@ def sigma_for(  # noqa: PLR0913 - every argument is a fact of the run that the n
     Raises:
         UsageError: no multiplier up to 2^30 is enough.
     """
-    target = Target(epsilon, delta, tuple(orders))
+    target = usual(Target(epsilon, delta, tuple(orders))).divergences
     nothing = (0,) * len(target.orders)
 
     def enough(multiplier: float) -> bool:

@@ -1,9 +1,9 @@
 """The rule of an account that pays for events with slack too: a part of its delta is set aside for them.
 
-Most accounts decide by divergence alone (``accounts``), and an event with slack is more than any of them can pay. An
-account with a reserve promises the same (epsilon, delta): its divergences have the caps of delta less the reserve, and
-the slacks of all its charges together stay within the reserve. That this holds for questions chosen in full knowledge
-of earlier answers is proven in ``docs/theory/keys.md``.
+An account with a reserve promises the same (epsilon, delta) as one without: its divergences have the caps of delta less
+the reserve (``accounts``), and the slacks of all its charges together stay within the reserve. That this holds for
+questions chosen in full knowledge of earlier answers is proven in ``docs/theory/keys.md``. With a reserve of nothing an
+account decides by divergence alone, and an event with slack is more than it can pay.
 
 References: Whitehouse, Ramdas, Rogers, Wu, "Fully-Adaptive Composition in Differential Privacy" (2023), for
     approximate divergences; ``docs/theory/renyi-account.md`` for the rest.
@@ -30,6 +30,7 @@ SLACK_UNIT = 2.0**-62
 """One unit of a reserve, a probability; all of them together fit 64 bits."""
 
 _CAP_ROUNDING = 1 - 2.0**-30
+_USUAL_PART = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Reserved:
 
     Args:
         target: the whole promise.
-        reserve: the part of the target's delta that slacks may use up.
+        reserve: the part of the target's delta that slacks may use up; 0 for an account that pays for none.
 
     Raises:
         UsageError: the reserve is not a part of delta, or what is left of it pays for nothing.
@@ -48,7 +49,7 @@ class Reserved:
     reserve: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.reserve < self.target.delta:
+        if not 0 <= self.reserve < self.target.delta:
             raise UsageError(f"a reserve is a part of delta {self.target.delta}, not {self.reserve}.")
         Target(self.target.epsilon, self.target.delta - self.reserve, self.target.orders)
 
@@ -56,6 +57,11 @@ class Reserved:
     def divergences(self) -> Target:
         """What the account's divergences must keep."""
         return Target(self.target.epsilon, self.target.delta - self.reserve, self.target.orders)
+
+    @property
+    def most_slack(self) -> int:
+        """The most slack that may be spent, in units, rounded down."""
+        return math.floor(_CAP_ROUNDING * self.reserve / SLACK_UNIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +95,20 @@ def allows(reserved: Reserved, spent: Price, charge: Price) -> bool:
     """
     if min(spent.slack, charge.slack) < 0:
         raise UsageError(f"a slack is not negative, as {min(spent.slack, charge.slack)} is.")
-    fits = spent.slack + charge.slack <= math.floor(_CAP_ROUNDING * reserved.reserve / SLACK_UNIT)
+    fits = spent.slack + charge.slack <= reserved.most_slack
     return accounts.allows(reserved.divergences, spent.amounts, charge.amounts) and fits
+
+
+def epsilon_spent(reserved: Reserved, spent: Price) -> float:
+    """The epsilon, at the target's delta, that what was spent implies; ``inf`` when its slack is beyond the reserve."""
+    if spent.slack > reserved.most_slack:
+        return math.inf
+    return accounts.epsilon_spent(reserved.divergences, spent.amounts)
+
+
+def usual(target: Target) -> Reserved:
+    """The promise of an account for which nobody said otherwise: a tenth of its delta is the reserve."""
+    return Reserved(target, target.delta / _USUAL_PART)
 
 
 def epsilon_at(event: PrivacyEvent, delta: float, orders: Sequence[float]) -> float:

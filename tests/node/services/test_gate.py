@@ -194,7 +194,7 @@ def test_what_is_not_a_question_is_refused_and_logged(world, request_, error):
 
 
 def test_over_budget_names_cost_and_what_is_left_of_the_callers_account(store_url, tmp_path):
-    limit = Budget(epsilon=1.0, delta=1e-6, orders=(24,))
+    limit = Budget(epsilon=1.0, delta=1e-6, orders=(24,), reserve=0.0)
     budgets = Budgets(population=FREE.budgets.population, project=FREE.budgets.project, scientist=limit)
     world = new_world(store_url, tmp_path, rules=PolicyRules(rules=FREE.rules, budgets=budgets))
     world.gate.answer(ALICE, ask(sigma=10.0))
@@ -211,7 +211,7 @@ def test_over_budget_names_cost_and_what_is_left_of_the_callers_account(store_ur
 
 
 def test_a_spent_population_does_not_tell_what_others_spent(store_url, tmp_path):
-    limit = Budget(epsilon=1.0, delta=1e-6, orders=(24,))
+    limit = Budget(epsilon=1.0, delta=1e-6, orders=(24,), reserve=0.0)
     budgets = Budgets(population=limit, project=FREE.budgets.project, scientist=FREE.budgets.scientist)
     texts = []
     for others in (5.0, 7.0):
@@ -314,7 +314,7 @@ def test_a_policy_that_turned_to_deny_wins_over_an_approval(store_url, tmp_path)
 
 
 def test_nobody_is_asked_for_what_no_budget_can_pay(store_url, tmp_path):
-    tight = Budget(epsilon=1.0, orders=(24,))
+    tight = Budget(epsilon=1.0, orders=(24,), reserve=0.0)
     rules = PolicyRules(rules=asking().rules, budgets=Budgets(population=tight, project=tight, scientist=tight))
     world = new_world(store_url, tmp_path, rules=rules)
     with pytest.raises(BudgetExceeded):

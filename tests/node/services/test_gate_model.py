@@ -23,7 +23,7 @@ from stead.privacy.events import DiscreteGaussian
 STATES = ("received", "decided", "charging", "charged", "running", "ran", "storing", "stored", "sending")
 # Order 24 at delta 1e-6: an epsilon of 0.43 alone is sigma 35 or more; the whole account is worth thirteen of those.
 SMALL, LARGE, HUGE = 40.0, 20.0, 1.0
-BUDGET = Budget(epsilon=0.52, delta=1e-6, orders=(24,))
+BUDGET = Budget(epsilon=0.52, delta=1e-6, orders=(24,), reserve=0.0)
 RULES = PolicyRules(
     rules=(
         Rule(outlet="answer", decision="allow", epsilon=0.43, reason="small"),

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from stead.core.leaves import AccountSet, Charged
 from stead.errors import BadProof, BudgetExceeded, UsageError
-from stead.node.services.ledger import _shown
 from stead.node.services.policy import Budget, Budgets, PolicyRules
+from stead.node.services.refusals import shown
 from stead.node.store import tables
 from stead.privacy.accounts import Target
 
 WRITERS = 8
 SIGMA = 25.5
-TIGHT = Budget(epsilon=1.0, delta=1e-6, orders=(24,))
+TIGHT = Budget(epsilon=1.0, delta=1e-6, orders=(24,), reserve=0.0)
 
 
 def rules(**budgets):
@@ -267,18 +267,18 @@ def test_books_longer_than_a_batch_are_gone_through_whole(store_url, tmp_path, m
 @given(st.floats(1e-9, 1e6))
 @settings(max_examples=200)
 def test_shown_costs_are_never_low_and_shown_rests_never_high(epsilon):
-    up, down = float(_shown(epsilon, up=True)), float(_shown(epsilon, up=False))
+    up, down = float(shown(epsilon, up=True)), float(shown(epsilon, up=False))
     assert up >= epsilon * (1 - 1e-6) - 1e-9
     assert down <= epsilon * (1 + 1e-6) + 1e-9
     assert up - down <= max(0.0101, 0.2 * epsilon)
 
 
 def test_numbers_are_shown_with_two_places_or_two_digits():
-    assert [_shown(x, up=True) for x in (0.801, 0.0123, 12.0, 0.75 * (1 + 2**-30))] == [
+    assert [shown(x, up=True) for x in (0.801, 0.0123, 12.0, 0.75 * (1 + 2**-30))] == [
         "0.81",
         "0.013",
         "12.00",
         "0.75",
     ]
-    assert [_shown(x, up=False) for x in (0.319, 0.0129, 0.0)] == ["0.31", "0.012", "0.00"]
-    assert _shown(math.inf, up=True) == "infinite"
+    assert [shown(x, up=False) for x in (0.319, 0.0129, 0.0)] == ["0.31", "0.012", "0.00"]
+    assert shown(math.inf, up=True) == "infinite"

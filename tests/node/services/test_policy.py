@@ -88,8 +88,8 @@ def test_the_text_of_a_policy_is_read_and_means_what_it_says():
     assert policy.decide(facts(outlet="disclose", plan="query", sites=4)).decision == "deny"
     assert policy.decide(facts(outlet="disclose", plan="training", sites=3)).reason.startswith("3 sites take part")
     assert policy.decide(facts(rounds=201)).expensive
-    assert policy.rules.budgets.limits.population.epsilon == 8.0
-    assert policy.rules.budgets.limits.scientist.epsilon == 1.0
+    assert policy.rules.budgets.limits.population.target.epsilon == 8.0
+    assert policy.rules.budgets.limits.scientist.target.epsilon == 1.0
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_policy_in_force_is_logged_and_the_last_one_counts(store_url, tmp_path
 
 def test_a_rule_that_can_fit_no_plan_is_refused():
     """Order 24 at delta 1e-6: log(23/24) + (log(1e6) - log(24)) / 23 = 0.4199 is the floor of the conversion."""
-    budgets = Budgets(population=Budget(epsilon=4.0, orders=(24,)))
+    budgets = Budgets(population=Budget(epsilon=4.0, orders=(24,), reserve=0.0))
     rule = Rule(outlet="answer", decision="allow", epsilon=0.41, reason="small")
     with pytest.raises(UsageError, match=r"can fit none: .* costs 0\.420 at least") as caught:
         PolicyRules(rules=(rule,), budgets=budgets)

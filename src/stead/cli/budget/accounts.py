@@ -15,9 +15,12 @@ from stead.cli.style import emit_json, emit_table, json_option, say
 from stead.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stead.core.messages import AccountView
     from stead.node.assembly import Node
 
-_KINDS = ("population", "project", "scientist")
+_KINDS = ("population", "project", "scientist", "period")
 
 
 @click.command(
@@ -31,10 +34,14 @@ Examples:
 @node_option
 @json_option
 def show(pld: bool, node: Path, as_json: bool) -> None:
-    """Show every account: a population's, each project's, each scientist's."""
+    """Show every account: a population's, each project's, each scientist's, and each period's.
+
+    The reserve is the part of delta that pays for questions whose keys nobody listed.
+    """
     opinion, reports = SecondOpinion(), {}
     with opened(node) as home:
         accounts = home.books.accounts.all()
+        reserves = home.books.accounts.reserves()
         if pld:
             from stead.node.services.forecast import Forecasts
 
@@ -43,8 +50,12 @@ def show(pld: bool, node: Path, as_json: bool) -> None:
                 history = forecasts.history(each.account)
                 reports[each.account] = opinion.of(history, each.delta, ledger=each.epsilon_spent)
     if as_json:
-        found = [msgspec.structs.asdict(each) for each in accounts]
-        emit_json([each | {"pld_epsilon": reports[each["account"]]} if pld else each for each in found])
+        found = []
+        for each in accounts:
+            used, reserve = reserves[each.account]
+            report = {"pld_epsilon": reports[each.account]} if pld else {}
+            found.append({**msgspec.structs.asdict(each), "reserve_spent": used, "reserve": reserve, **report})
+        emit_json(found)
         return
     rows = [
         (
@@ -53,12 +64,13 @@ def show(pld: bool, node: Path, as_json: bool) -> None:
             *([opinion.cell(reports[each.account])] if pld else ()),
             f"{each.epsilon_limit:g}",
             f"{each.delta:g}",
+            "{:.2g} of {:.2g}".format(*reserves[each.account]),
             str(each.disclosures),
         )
         for each in accounts
     ]
     reported = ("by PLD",) if pld else ()
-    emit_table(("account", "epsilon spent", *reported, "of", "at delta", "disclosures"), rows)
+    emit_table(("account", "epsilon spent", *reported, "of", "at delta", "reserve used", "disclosures"), rows)
     if not rows:
         say("nothing has been charged yet; the policy says what new accounts may spend")
         next_step("stead policy show", node)
@@ -72,34 +84,37 @@ def show(pld: bool, node: Path, as_json: bool) -> None:
 Examples:
   stead budget set "population/north patients" --epsilon 6
   stead budget set "project/risk-2026@north patients" --epsilon 3 --delta 1e-7
+  stead budget set "project/risk-2026@north patients" --epsilon 3 --reserve 2e-7
 """,
 )
 @click.argument("account")
 @click.option("--epsilon", type=float, required=True, help="What the account may come to, in all.")
 @click.option("--delta", type=float, help="At this delta; the account's own, or the policy's, by default.")
+@click.option(
+    "--reserve",
+    type=float,
+    help="The part of delta for questions whose keys nobody listed, 0 for none; as it is, or the policy's, by default.",
+)
 @node_option
-def set_(account: str, epsilon: float, delta: float | None, node: Path) -> None:
+def set_(account: str, epsilon: float, delta: float | None, reserve: float | None, node: Path) -> None:
     """Set what ACCOUNT may spend; what is spent stays spent.
 
-    An account is population/NAME, project/NAME@POPULATION or scientist/NAME@POPULATION.
+    An account is population/NAME, project/NAME@POPULATION, scientist/NAME@POPULATION or period/START@POPULATION. Where
+    the population is partitioned, that names the account of each value; one alone is ACCOUNT#COLUMN=VALUE.
     """
-    from stead.privacy.accounts import Target
-
     kind, _, name = account.partition("/")
     if kind not in _KINDS or not name:
         raise UsageError(f"{account[:80]!r} is no account's name.", hint="stead budget show lists them")
     with opened(node) as home:
-        accounts = home.books.accounts
-        held = next((each for each in accounts.all() if each.account == account), None)
-        if held is None:
-            _check_names(home, account)
-        usual = getattr(home.books.policies.current().rules.budgets, kind)
-        if delta is None:
-            delta = held.delta if held else usual.delta
-        target = Target(epsilon=epsilon, delta=delta, orders=accounts.orders(account) or usual.orders)
-        accounts.set_target(account, target)
-    was = f"; it was {held.epsilon_limit:g} at delta {held.delta:g}" if held else ""
-    say(f"{account} may now spend epsilon {epsilon:g} at delta {delta:g} in all{was}")
+        held = {each.account: each for each in home.books.accounts.all()}
+        names = _accounts(home, account, held)
+        for each in names:
+            _move(home, each, held.get(each), (epsilon, delta, reserve))
+    was = [held[each] for each in names if each in held]
+    before = f"; it was {was[0].epsilon_limit:g} at delta {was[0].delta:g}" if len(was) == len(names) == 1 else ""
+    at = "" if delta is None else f" at delta {delta:g}"
+    each_of = f", each of {len(names)} accounts" if len(names) > 1 else ""
+    say(f"{account} may now spend epsilon {epsilon:g}{at} in all{each_of}{before}")
 
 
 def _check_names(home: Node, account: str) -> None:
@@ -115,6 +130,10 @@ def _check_names(home: Node, account: str) -> None:
         raise UsageError(f"no dataset here is of population {population[:80]!r}.", hint=_near(population, populations))
     people = [each for each in home.books.people.all() if each.role == "scientist"]
     names = sorted({each.project if kind == "project" else each.name for each in people})
+    if kind == "period":
+        raise UsageError(
+            f"there is no period {name[:80]!r} yet.", hint="an account of a period is made by its first charge"
+        )
     if kind != "population" and name not in names:
         raise UsageError(f"nobody here is enrolled as {kind} {name[:80]!r}.", hint=_near(name, names))
 

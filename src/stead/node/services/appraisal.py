@@ -17,11 +17,11 @@ from stead.core.messages import Preview, Quote
 from stead.core.schema import DatasetCard, Schema
 from stead.errors import BadSignature, PolicyDenied, TooExpensive, UsageError
 from stead.learn.header import Header, admit
-from stead.node.services.accounts import trio
 from stead.node.services.books import Books
 from stead.node.services.joint_site import JointTerms
 from stead.node.services.joint_work import joint_cost
 from stead.node.services.ledger import Bill
+from stead.node.services.payers import Limits, Payers, payers
 from stead.node.services.policy import Decision, Facts, Policy
 from stead.node.services.releases import Claim
 from stead.node.services.session import Allowance, sum_allowance
@@ -29,6 +29,7 @@ from stead.plans.analysis import parts
 from stead.plans.exact import Exact
 from stead.plans.joining import joined_card
 from stead.plans.joint import Joint, layout
+from stead.plans.partition import cells
 from stead.plans.price import Price
 from stead.plans.query import Query
 from stead.plans.query_price import price_query
@@ -271,7 +272,7 @@ class Appraiser:
             bill = Bill(
                 release=claim.release,
                 event=_event(outlet, price),
-                accounts=trio(card.schema.population, project=claim.project, scientist=scientist),
+                accounts=self._payers(card, policy.rules.budgets.limits, claim, scientist=scientist),
                 limits=policy.rules.budgets.limits,
                 what="joint computation",
             )
@@ -290,6 +291,14 @@ class Appraiser:
         )
         hashed, decision = self._language.hash(claim.plan), _strictest(policy, facts, joint.query)
         return Appraisal(claim, joint, hashed, card, price, facts, decision, bill, None, terms)
+
+    def _payers(
+        self, card: DatasetCard, limits: Limits, claim: Claim, *, scientist: str, plan: RunnablePlan | None = None
+    ) -> Payers:
+        """The accounts that pay: of a query those of the cells that it can read, of any other plan those of all."""
+        touched = cells(plan, card.schema) if isinstance(plan, Query) else None
+        now = self._books.log.now()
+        return payers(card.schema, limits, project=claim.project, scientist=scientist, at=now, cells=touched or ())
 
     def _require_distinct(self, keys: Iterable[bytes]) -> None:
         """Raise if two of these keys are enrolled as one site: it takes part once."""
@@ -332,12 +341,12 @@ class Appraiser:
         if header is not None:
             _check_header(header, plan, price)
             self._language.check_session(header, plan, card.schema)
-        population = card.schema.population
+        limits = policy.rules.budgets.limits
         bill = Bill(
             release=claim.release,
             event=_event(claim.outlet, price),
-            accounts=trio(population, project=claim.project, scientist=scientist),
-            limits=policy.rules.budgets.limits,
+            accounts=self._payers(card, limits, claim, scientist=scientist, plan=plan),
+            limits=limits,
             what="query" if isinstance(plan, Query) else "training",
         )
         facts = Facts(

@@ -1,7 +1,8 @@
 """The ledger: what each account has paid, and the rule by which it pays.
 
 A charge is the Rényi divergence of one event at each of an account's orders, in whole units rounded up
-(``privacy.accounts``). All accounts of a trio pay or none does, in the transaction that also holds the log's leaf.
+(``privacy.accounts``), and its slack (``privacy.reserve``). All accounts that a bill names pay or none does, in the
+transaction that also holds the log's leaf.
 Entries are never changed; ``replay`` adds them up again. Callers hand over an event that was priced from a plan: nobody
 states an epsilon.
 """
@@ -22,10 +23,12 @@ from stead.core import codec
 from stead.core.leaves import Charge, Charged, Leaf
 from stead.core.messages import AccountView
 from stead.errors import BadProof, BudgetExceeded
-from stead.node.services.accounts import Accounts, Limits, Trio, target_of, view
+from stead.node.services.accounts import Accounts, fresh, promise_of, spent_of, view
+from stead.node.services.payers import Limits, Payers, kind_of
+from stead.node.services.refusals import beyond
 from stead.node.store import Store, Transaction, in_batches, plain, tables
-from stead.privacy.accounts import Target, allows, amounts, epsilon_spent
 from stead.privacy.events import PrivacyEvent
+from stead.privacy.reserve import Price, Reserved, allows, epsilon_spent, price
 
 AccountRow = Mapping[str, Any]
 
@@ -35,16 +38,17 @@ _NOT_THE_LOG = "the ledger's entries are not the charges in the log."
 
 
 @functools.lru_cache(maxsize=256)
-def _price(event: PrivacyEvent, orders: tuple[int, ...]) -> tuple[int, ...]:
+def _price(event: PrivacyEvent, orders: tuple[int, ...]) -> Price:
     """What an event costs. Remembered, so that a long sum is not worked out again while the accounts are locked."""
-    return amounts(event, orders)
+    return price(event, orders)
 
 
 class Balance(msgspec.Struct, frozen=True):
-    """What an account has come to: divergence at each of its orders in units of 2^-40 nat, and disclosures."""
+    """What an account has come to: divergence at each of its orders in units of 2^-40 nat, disclosures, and slack."""
 
     spent: tuple[int, ...]
     disclosures: int
+    slack: int = 0
 
 
 class Bill(msgspec.Struct, frozen=True):
@@ -52,7 +56,7 @@ class Bill(msgspec.Struct, frozen=True):
 
     release: bytes
     event: PrivacyEvent | None
-    accounts: Trio
+    accounts: Payers
     limits: Limits
     what: str
 
@@ -80,78 +84,90 @@ class Ledger:
         Raises:
             BudgetExceeded: an account cannot pay. The text gives numbers of the caller's own accounts only.
         """
-        made = self._accounts.ensure(write, _targets(bill))
-        rows = write.lock_accounts(bill.accounts.ids)
-        charges = self._prices(bill, rows)
+        payers = bill.accounts
+        self._accounts.fix_partition(write, payers.population, payers.partition)
+        made = self._accounts.ensure(write, {account: bill.limits.of(account) for account in payers.ids})
+        rows = write.lock_accounts(payers.ids)
+        prices = self._prices(bill, rows)
         self._accounts.record(write, made)
         columns = tables.accounts
-        for account in bill.accounts.ids:
+        for account in payers.ids:
             row = rows[account]
-            if bill.event is None:
-                change = {"disclosures": row["disclosures"] + 1}
-            else:
-                change = {"spent": _plus(row["spent"], charges[account])}
+            change: dict[str, Any] = {"disclosures": row["disclosures"] + 1}
+            paid = Price((), 0)
+            if prices:
+                paid = prices[account]
+                spent = spent_of(row) + paid
+                change = {"spent": spent.amounts, "slack": spent.slack}
             write.connection.execute(columns.update().where(columns.c.id == account).values(change))
             entry = {
                 "release": bill.release,
                 "account": account,
-                "kind": "disclosure" if bill.event is None else "charge",
-                "amounts": charges.get(account, ()),
+                "kind": "charge" if prices else "disclosure",
+                "amounts": paid.amounts,
+                "slack": paid.slack,
                 "at": at,
             }
             write.connection.execute(tables.entries.insert().values(entry))
-        return tuple(Charge(account=account, amounts=charges[account]) for account in bill.accounts.ids if charges)
+        return tuple(_charge(account, prices[account]) for account in payers.ids if prices)
 
     def check(self, connection: Connection, bill: Bill) -> None:
         """Raise ``BudgetExceeded`` if the bill could not be paid as things stand. Changes nothing."""
         self._prices(bill, self._rows(connection, bill))
 
     def covers(self, connection: Connection, bill: Bill) -> bool:
-        """Whether what the bill's release has paid already, from the same accounts, is the bill's price or more."""
+        """Whether what the bill's release has paid already, from the same accounts, is the bill's price or more.
+
+        A period's account is the one of the day on which it paid.
+        """
         entries = tables.entries.c
-        query = sa.select(entries.account, entries.kind, entries.amounts).where(entries.release == bill.release)
-        paid = {row.account: row for row in connection.execute(query)}
-        if paid.keys() != set(bill.accounts.ids):
+        columns = (entries.account, entries.kind, entries.amounts, entries.slack)
+        query = sa.select(*columns).where(entries.release == bill.release)
+        paid = {row.account: row for row in connection.execute(query) if kind_of(row.account) != "period"}
+        if paid.keys() != {account for account in bill.accounts.ids if kind_of(account) != "period"}:
             return False
         if bill.event is None:
             return all(row.kind == "disclosure" for row in paid.values())
         rows = self._rows(connection, bill)
-        return all(
-            row.kind == "charge" and all(map(operator.ge, row.amounts, _price(bill.event, rows[account]["orders"])))
-            for account, row in paid.items()
-        )
+        for account, row in paid.items():
+            cost = _price(bill.event, rows[account]["orders"])
+            enough = row.slack >= cost.slack and all(map(operator.ge, row.amounts, cost.amounts))
+            if row.kind != "charge" or not enough:
+                return False
+        return True
 
     def quote(self, bill: Bill, *, owner: bool = False) -> tuple[tuple[AccountView, ...], tuple[AccountView, ...]]:
         """The caller's own accounts before and after the bill would be paid (though it might not be).
 
-        With ``owner`` the population's too: for the owner's eyes, since others spend from it.
+        Of an account that is kept by a partition: the cell that has the least left. With ``owner`` also those that
+        others spend from too: for the owner's eyes.
         """
-        ids = bill.accounts.ids if owner else bill.accounts.own
+        wholes = bill.accounts.wholes if owner else bill.accounts.own
         with self._store.read() as connection:
             rows = self._rows(connection, bill)
-        before = tuple(view(rows[account]) for account in ids)
-        after = []
-        for account in ids:
-            row = dict(rows[account])
-            if bill.event is None:
-                row["disclosures"] += 1
-            else:
-                row["spent"] = _plus(row["spent"], _price(bill.event, row["orders"]))
-            after.append(view(row))
-        return before, tuple(after)
+        before, after = [], []
+        for whole in wholes:
+            pairs = [(view(rows[account]), view(_after(rows[account], bill))) for account in bill.accounts.of(whole)]
+            worst = min(pairs, key=lambda pair: pair[1].epsilon_limit - pair[1].epsilon_spent)
+            before.append(worst[0])
+            after.append(worst[1])
+        return tuple(before), tuple(after)
 
-    def own(self, accounts: Trio, limits: Limits) -> tuple[AccountView, ...]:
+    def own(self, accounts: Payers, limits: Limits) -> tuple[AccountView, ...]:
         """The accounts that a scientist may see, as they are, or as they would be made at the first charge."""
         nothing = Bill(release=b"", event=None, accounts=accounts, limits=limits, what="")
         return self.quote(nothing)[0]
 
     def alone(self, bill: Bill) -> tuple[float, float]:
-        """What the bill's event comes to by itself at the population's target: (epsilon, delta)."""
+        """What the bill's event comes to by itself at the population's target: (epsilon, delta).
+
+        Of a population whose accounts are kept by a partition: in the cell where it is the most.
+        """
+        whole = next(whole for whole in bill.accounts.wholes if kind_of(whole) == "population")
         with self._store.read() as connection:
-            target = target_of(self._rows(connection, bill)[bill.accounts.population])
-        if bill.event is None:
-            return math.inf, target.delta
-        return epsilon_spent(target, _price(bill.event, target.orders)), target.delta
+            rows = self._rows(connection, bill)
+        promises = [promise_of(rows[account]) for account in bill.accounts.of(whole)]
+        return max((_epsilon(bill.event, promise), promise.target.delta) for promise in promises)
 
     def replay(self) -> dict[str, Balance]:
         """Every account's balance, added up again from its entries."""
@@ -167,7 +183,7 @@ class Ledger:
         with self._store.read() as connection:
             replayed = _replay(connection)
             for row in connection.execute(sa.select(tables.accounts)).mappings():
-                if Balance(row["spent"], row["disclosures"]) != replayed[row["id"]]:
+                if Balance(row["spent"], row["disclosures"], row["slack"]) != replayed[row["id"]]:
                     raise BadProof(f"account {row['id']!r} is not the sum of its entries.")
             _check_log(connection)
 
@@ -176,64 +192,51 @@ class Ledger:
         columns = tables.accounts
         query = sa.select(columns).where(columns.c.id.in_(bill.accounts.ids))
         rows: dict[str, AccountRow] = {row["id"]: plain(row) for row in connection.execute(query).mappings()}
-        for account, target in _targets(bill).items():
-            rows.setdefault(account, _fresh(account, target))
+        for account in bill.accounts.ids:
+            rows.setdefault(account, fresh(account, bill.limits.of(account)))
         return rows
 
-    def _prices(self, bill: Bill, rows: Mapping[str, AccountRow]) -> dict[str, tuple[int, ...]]:
+    def _prices(self, bill: Bill, rows: Mapping[str, AccountRow]) -> dict[str, Price]:
         """What each account pays, having checked that each can; the caller's own accounts are asked first."""
         if bill.event is None:
             return {}
-        prices = {}
-        for account in (*bill.accounts.own, bill.accounts.population):
-            row = rows[account]
-            target, spent = target_of(row), row["spent"]
-            prices[account] = _price(bill.event, target.orders)
-            if not allows(target, spent, prices[account]):
-                raise self._refusal(bill, account, row)
+        prices: dict[str, Price] = {}
+        for whole in bill.accounts.wholes:
+            poor = []
+            for account in bill.accounts.of(whole):
+                promise, spent = promise_of(rows[account]), spent_of(rows[account])
+                prices[account] = _price(bill.event, promise.target.orders)
+                if not allows(promise, spent, prices[account]):
+                    poor.append(account)
+            if poor:
+                worst = min(poor, key=lambda account: _left(rows[account]))
+                raise self._refusal(bill, worst, rows[worst], prices[worst])
         return prices
 
-    def _refusal(self, bill: Bill, account: str, row: AccountRow) -> BudgetExceeded:
-        target, spent = target_of(row), row["spent"]
-        assert bill.event is not None  # noqa: S101 - a disclosure pays nothing and is never refused here
-        price = _price(bill.event, target.orders)
-        if account == bill.accounts.population:
-            alone = _shown(epsilon_spent(target, price), up=True)
-            name = account.removeprefix("population/")
-            return BudgetExceeded(
-                f'this {bill.what} costs epsilon {alone}; the budget of population "{name}" at {self._node_name} '
-                "does not cover it.",
-                hint="ask with more noise, or ask the owner",
-            )
-        left = target.epsilon - epsilon_spent(target, spent)
-        cost = epsilon_spent(target, _plus(spent, price)) - epsilon_spent(target, spent)
-        kind, _, rest = account.partition("/")
-        return BudgetExceeded(
-            f'this {bill.what} costs epsilon {_shown(cost, up=True)}; {kind} "{rest.partition("@")[0]}" has epsilon '
-            f"{_shown(max(left, 0.0), up=False)} left at {self._node_name}.",
-            hint="ask with more noise (a wider `within`, a smaller epsilon), or ask the owner for more",
-        )
+    def _refusal(self, bill: Bill, account: str, row: AccountRow, cost: Price) -> BudgetExceeded:
+        where = f"at {self._node_name}"
+        return beyond(account, promise_of(row), spent_of(row), cost, what=bill.what, where=where)
 
 
-def _targets(bill: Bill) -> dict[str, Target]:
-    trio, limits = bill.accounts, bill.limits
-    return {trio.population: limits.population, trio.project: limits.project, trio.scientist: limits.scientist}
+def _left(row: AccountRow) -> float:
+    promise = promise_of(row)
+    return promise.target.epsilon - epsilon_spent(promise, spent_of(row))
 
 
-def _fresh(account: str, target: Target) -> AccountRow:
-    """The row of an account that nobody has charged yet."""
-    return {
-        "id": account,
-        "epsilon": target.epsilon,
-        "delta": target.delta,
-        "orders": target.orders,
-        "spent": (0,) * len(target.orders),
-        "disclosures": 0,
-    }
+def _epsilon(event: PrivacyEvent | None, promise: Reserved) -> float:
+    return math.inf if event is None else epsilon_spent(promise, _price(event, promise.target.orders))
 
 
-def _plus(spent: tuple[int, ...], price: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(paid + amount for paid, amount in zip(spent, price, strict=True))
+def _after(row: AccountRow, bill: Bill) -> AccountRow:
+    """An account's row as it would be once the bill is paid."""
+    if bill.event is None:
+        return {**row, "disclosures": row["disclosures"] + 1}
+    spent = spent_of(row) + _price(bill.event, row["orders"])
+    return {**row, "spent": spent.amounts, "slack": spent.slack}
+
+
+def _charge(account: str, paid: Price) -> Charge:
+    return Charge(account=account, amounts=paid.amounts, slack=paid.slack)
 
 
 def _replay(connection: Connection) -> dict[str, Balance]:
@@ -241,9 +244,9 @@ def _replay(connection: Connection) -> dict[str, Balance]:
     accounts, entries = tables.accounts, tables.entries.c
     query = sa.select(accounts.c.id, accounts.c.orders)
     spent = {account: [0] * len(orders) for account, orders in connection.execute(query)}
-    disclosures = dict.fromkeys(spent, 0)
-    rows = sa.select(entries.id, entries.account, entries.kind, sa.type_coerce(entries.amounts, sa.Text))
-    for _, account, kind, listed in in_batches(connection, rows, entries.id):
+    disclosures, slack = dict.fromkeys(spent, 0), dict.fromkeys(spent, 0)
+    rows = sa.select(entries.id, entries.account, entries.kind, sa.type_coerce(entries.amounts, sa.Text), entries.slack)
+    for _, account, kind, listed, kept in in_batches(connection, rows, entries.id):
         if kind == "disclosure":
             disclosures[account] += 1
             continue
@@ -251,7 +254,8 @@ def _replay(connection: Connection) -> dict[str, Balance]:
         if len(paid) != len(spent[account]):
             raise BadProof(f"an entry of account {account!r} has {len(paid)} amounts, not {len(spent[account])}.")
         spent[account] = list(map(operator.add, spent[account], paid))
-    return {account: Balance(tuple(paid), disclosures[account]) for account, paid in spent.items()}
+        slack[account] += kept
+    return {account: Balance(tuple(paid), disclosures[account], slack[account]) for account, paid in spent.items()}
 
 
 def _check_log(connection: Connection) -> None:
@@ -282,24 +286,13 @@ def _compare(connection: Connection, logged: Mapping[int, Charged]) -> None:
     ids = [leaf.release for leaf in logged.values()]
     places = connection.execute(sa.select(releases.charged_leaf, releases.id).where(releases.id.in_(ids)))
     entered: dict[bytes, list[Charge]] = {}
-    columns = (entries.release, entries.account, entries.kind, sa.type_coerce(entries.amounts, sa.Text))
+    columns = (entries.release, entries.account, entries.kind, sa.type_coerce(entries.amounts, sa.Text), entries.slack)
     query = sa.select(*columns).where(entries.release.in_(ids)).order_by(entries.id)
-    for release, account, kind, listed in connection.execute(query):
+    for release, account, kind, listed, kept in connection.execute(query):
         charges = entered.setdefault(bytes(release), [])
         if kind == "charge":
-            charges.append(Charge(account=account, amounts=_INTEGERS.decode(listed)))
+            charges.append(_charge(account, Price(_INTEGERS.decode(listed), kept)))
     if {place: bytes(release) for place, release in places} != {place: leaf.release for place, leaf in logged.items()}:
         raise BadProof(_NOT_THE_LOG)
     if entered != {leaf.release: list(leaf.charges) for leaf in logged.values()}:
         raise BadProof(_NOT_THE_LOG)
-
-
-def _shown(epsilon: float, *, up: bool) -> str:
-    """Two decimals, or two significant digits of a small number; a cost is rounded up, what is left is rounded down."""
-    if math.isinf(epsilon):
-        return "infinite"
-    digits = 2 if epsilon >= 0.1 or epsilon <= 0 else 1 - math.floor(math.log10(epsilon))
-    scaled = epsilon * 10**digits
-    # Amounts are rounded up in units far below what is shown; those must not turn 0.75 into 0.76.
-    whole = math.ceil(scaled - 1e-6) if up else math.floor(scaled + 1e-6)
-    return f"{whole / 10**digits:.{digits}f}"

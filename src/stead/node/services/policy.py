@@ -15,11 +15,12 @@ import sqlalchemy as sa
 from stead.core import codec
 from stead.core.leaves import Outlet, PolicySet
 from stead.errors import UsageError
-from stead.node.services.accounts import Limits
 from stead.node.services.log import Log
+from stead.node.services.payers import Limits, Period
 from stead.node.store import Store, tables
 from stead.node.toml import read_toml
 from stead.privacy.accounts import DEFAULT_ORDERS, Target, least_price
+from stead.privacy.reserve import Reserved, usual
 
 Word = Literal["allow", "ask", "deny"]
 PlanKind = Literal["query", "training", "program", "joint"]
@@ -86,16 +87,32 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 
 class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The target of a new account."""
+    """The promise of a new account.
+
+    ``reserve`` is the part of delta for events with slack, which show keys that nobody listed: a tenth of it where
+    nothing is said, none where it is 0.
+    """
 
     epsilon: float
     delta: float = 1e-6
     orders: tuple[int, ...] = DEFAULT_ORDERS
+    reserve: float | msgspec.UnsetType = msgspec.UNSET  # unset fields are not encoded: older policies keep their hash
 
     @property
     def target(self) -> Target:
-        """As the ledger wants it."""
+        """Epsilon at delta, in all."""
         return Target(epsilon=self.epsilon, delta=self.delta, orders=self.orders)
+
+    @property
+    def promise(self) -> Reserved:
+        """As the ledger wants it."""
+        return usual(self.target) if self.reserve is msgspec.UNSET else Reserved(self.target, self.reserve)
+
+
+class PeriodBudget(Budget, frozen=True, forbid_unknown_fields=True):
+    """What everybody together may spend in each window of ``days`` days, counted from 1970-01-01."""
+
+    days: Annotated[int, msgspec.Meta(ge=1, le=36_525)] = 30
 
 
 class Budgets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,6 +121,7 @@ class Budgets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     population: Budget = Budget(epsilon=4.0)
     project: Budget = Budget(epsilon=2.0)
     scientist: Budget = Budget(epsilon=1.0)
+    period: PeriodBudget | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         _ = self.limits  # a target that cannot be is refused when the policy is written, not when somebody asks
@@ -111,7 +129,8 @@ class Budgets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def limits(self) -> Limits:
         """As the ledger wants them."""
-        return Limits(self.population.target, self.project.target, self.scientist.target)
+        period = None if self.period is msgspec.UNSET else Period(self.period.promise, self.period.days)
+        return Limits(self.population.promise, self.project.promise, self.scientist.promise, period)
 
 
 class Ceilings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,7 +157,7 @@ class PolicyRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     joining: Joining = Joining()
 
     def __post_init__(self) -> None:
-        target = self.budgets.population.target
+        target = self.budgets.population.promise.divergences
         least = least_price(target)
         for rule in self.rules:
             if rule.epsilon is not None and rule.epsilon < least:
@@ -222,6 +241,7 @@ class Policy:
                     ("scientist", budgets.scientist),
                 )
             ),
+            *_period_in_words(budgets),
         )
 
     def _too_expensive(self, facts: Facts) -> Decision | None:
@@ -287,11 +307,21 @@ def rules_text(rules: PolicyRules) -> str:
         lines.append("rules = []")
     for rule in rules.rules:
         lines += ["", "[[rules]]", *_toml_lines(rule)]
-    for kind in ("population", "project", "scientist"):
-        lines += ["", f"[budgets.{kind}]", *_toml_lines(getattr(rules.budgets, kind))]
+    for kind in ("population", "project", "scientist", "period"):
+        budget = getattr(rules.budgets, kind)
+        if budget is not msgspec.UNSET:
+            lines += ["", f"[budgets.{kind}]", *_toml_lines(budget)]
     for part in ("ceilings", "joining"):
         lines += ["", f"[{part}]", *_toml_lines(getattr(rules, part))]
     return "\n".join(lines) + "\n"
+
+
+def _period_in_words(budgets: Budgets) -> tuple[str, ...]:
+    if budgets.period is msgspec.UNSET:
+        return ()
+    period = budgets.period
+    limit = f"epsilon {period.epsilon:g} at delta {period.delta:g}"
+    return (f"everybody together may spend {limit} in each period of {period.days} days",)
 
 
 def _toml_lines(struct: msgspec.Struct) -> list[str]:

@@ -9,11 +9,11 @@ from stead.core.clock import Clock
 from stead.core.failures import to_failure
 from stead.core.signed import ReplayGuard, open_envelope, seal, unseal
 from stead.errors import BadMessage, SteadError
-from stead.node.services.accounts import trio
 from stead.node.services.appraisal import Appraiser
 from stead.node.services.books import Books
 from stead.node.services.faults import fault
 from stead.node.services.gate import ReleaseGate
+from stead.node.services.payers import payers
 from stead.node.services.registry import Registry
 from stead.node.services.session import Sessions
 
@@ -106,7 +106,8 @@ class Reception:
         rules = policy.rules_in_words()
         views = []
         for card in self._registry.cards():
-            accounts = trio(card.schema.population, project=project, scientist=scientist)
-            balances = self._books.ledger.own(accounts, policy.rules.budgets.limits)
+            limits = policy.rules.budgets.limits
+            accounts = payers(card.schema, limits, project=project, scientist=scientist, at=self._clock.now())
+            balances = self._books.ledger.own(accounts, limits)
             views.append(messages.DatasetView(card=card, accounts=balances, rules=rules))
         return messages.Datasets(node=self._books.identity.name, project=project, views=tuple(views))

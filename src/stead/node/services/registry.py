@@ -60,7 +60,8 @@ class Registry:
 
         Raises:
             UsageError: the rows do not fit the card; or the dataset, or the very same file, stands for another
-                population already: that would give the same people a second budget.
+                population already, or the population is partitioned in another way than before: that would give
+                the same people a second budget.
         """
         fingerprint = self._fingerprint(source)
         self._refuse_second_budget(card, fingerprint)
@@ -78,6 +79,7 @@ class Registry:
             dataset=card.name,
             population=card.schema.population,
             card_hash=codec.digest("stead.card", body),
+            partition=_partition(card),
         )
         rows = tables.datasets
         with self._books.store.write() as write:
@@ -179,6 +181,7 @@ class Registry:
         return mac.hexdigest()
 
     def _refuse_second_budget(self, card: DatasetCard, fingerprint: str) -> None:
+        self._refuse_other_cells(card)
         columns = tables.datasets.c
         with self._books.store.read() as connection:
             rows = connection.execute(sa.select(columns.name, columns.population, columns.source)).all()
@@ -190,3 +193,32 @@ class Registry:
                 f"{what} stands for population {population!r} here; the same people have one budget.",
                 hint=f'population = "{population}" in the card',
             )
+
+    def _refuse_other_cells(self, card: DatasetCard) -> None:
+        """Raise if the population's accounts are, or would be, kept by another partition than this card's."""
+        population, partition = card.schema.population, _partition(card)
+        kept = self._books.accounts.kept_by(population)
+        if kept is not None and kept != partition:
+            raise UsageError(
+                f"population {population!r} has been charged {_in_words(kept)}, and this card says "
+                f"{_in_words(partition)}; the same people have one budget.",
+                hint="a partition and its values are declared before the first question, and stay",
+            )
+        for other in self.cards():
+            same = other.schema.population == population and other.name != card.name
+            if same and _partition(other) != partition:
+                raise UsageError(
+                    f"dataset {other.name!r} of population {population!r} is kept {_in_words(_partition(other))}, and "
+                    f"this card says {_in_words(partition)}; the same people have one budget.",
+                    hint="declare the same partition, with the same values, in each card of the population",
+                )
+
+
+def _partition(card: DatasetCard) -> tuple[str, ...]:
+    """The column by which a card's people are partitioned and its values; empty without one."""
+    schema = card.schema
+    return () if schema.partition is None else (schema.partition, *schema.partition_values)
+
+
+def _in_words(partition: tuple[str, ...]) -> str:
+    return f"by the {len(partition) - 1} values of {partition[0]!r}" if partition else "as a whole"

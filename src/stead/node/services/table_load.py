@@ -100,6 +100,7 @@ def fill(path: Path, schema: Schema, database: Path, *, table: str, limits: Limi
         _check_kinds(connection, schema)
         keys = PersonKeys.of(person_secret)
         _store(connection, schema, keys)
+        _check_partition(connection, schema)
         report = _report(connection, schema)
         _keep(connection, schema)
         low, high = schema.people
@@ -259,6 +260,19 @@ def _keep(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
         "WHERE person_rank < CAST(? AS BIGINT) ORDER BY person_index, person_rank",
         [*parameters, schema.rows_per_person],
     )
+
+
+def _check_partition(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
+    """Nobody may be in two cells: each would pay for a part of what is learnt of that person."""
+    if schema.partition is None or schema.person is None:
+        return  # without a person column each row is somebody else
+    index = schema.columns.index(schema.column(schema.partition))
+    text = f"SELECT 1 FROM rows GROUP BY person_index HAVING count(DISTINCT c{index}) > 1 LIMIT 1"
+    if connection.execute(text).fetchone() is not None:
+        raise UsageError(
+            f"somebody has more than one value of {schema.partition!r}, by which the people are partitioned.",
+            hint="a partition is a column that stays the same for each person; leave it out of the schema otherwise",
+        )
 
 
 def _report(connection: duckdb.DuckDBPyConnection, schema: Schema) -> LoadReport:

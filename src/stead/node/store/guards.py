@@ -54,7 +54,7 @@ def guards(dialect: str) -> tuple[str, ...]:
     return (
         *(
             sql
-            for table in ("entries", "leaves", "log_nodes", "policies", "node")
+            for table in ("entries", "leaves", "log_nodes", "policies", "node", "populations")
             for sql in append_only(dialect, table)
         ),
         *no_delete(dialect, "accounts"),

@@ -6,6 +6,7 @@ table       one row is                                            may change
 node        this node (one row)                                   never
 people      a key that the owner trusts, in one project           revoked, enrolled again
 datasets    a dataset and its public card                         replaced by its owner
+populations the column that a population's accounts are kept by   append only; fixed by its first charge
 policies    the owner's rules, each version                       append only; the last one is in force
 accounts    a privacy account: target, and the sum of its entries with each entry
 entries     one charge or disclosure of one account               append only
@@ -22,7 +23,8 @@ witnessed   another node's log that this one cosigns, and the     the head, whic
 ==========  ====================================================  ==========================================
 
 Divergences are kept as lists of integers in units of 2^-40 nat (``privacy.accounts``): a sum may outgrow 64 bits, so
-a list is one JSON text and is added up in Python.
+a list is one JSON text and is added up in Python. A slack is one integer in units of 2^-62 (``privacy.reserve``); an
+account's sum stays below its reserve and so below 64 bits.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSIONS = ("0001", "0003")
+SCHEMA_VERSIONS = ("0001", "0002", "0003")
 
 
 class Integers(TypeDecorator[tuple[int, ...]]):
@@ -134,6 +136,15 @@ accounts = Table(
     Column("orders", Integers, nullable=False),
     Column("spent", Integers, nullable=False),
     Column("disclosures", BigInteger, nullable=False),
+    Column("reserve", Double, nullable=False, server_default="0"),
+    Column("slack", BigInteger, nullable=False, server_default="0"),
+)
+
+populations = Table(
+    "populations",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("partition", Texts, nullable=False),
 )
 
 releases = Table(
@@ -168,6 +179,7 @@ entries = Table(
     Column("kind", Text, nullable=False),
     Column("amounts", Integers, nullable=False),
     Column("at", Double, nullable=False),
+    Column("slack", BigInteger, nullable=False, server_default="0"),
     Index("entries_account", "account"),
     Index("entries_release", "release"),
 )
