@@ -6,12 +6,15 @@ import pytest
 from msgspec.structs import replace
 
 from stead.client.receipt import Receipt
-from stead.client.verify import recompute_accounts, verify_log_export, verify_receipt_file
+from stead.client.verify import check_releases, recompute_accounts, verify_log_export, verify_receipt_file
 from stead.core import codec
 from stead.core.cosign import cosign, witness_name
 from stead.core.keys import Key
 from stead.core.leaves import AccountSet, Charged, Leaf, ResultStored
+from stead.core.leaves import AccountSet, Charge, Charged, DatasetAdded, Leaf, ResultStored
 from stead.errors import BadProof, UsageError
+from stead.privacy.events import PartitionSelection
+from stead.privacy.reserve import price
 
 
 @pytest.fixture
@@ -162,7 +165,7 @@ def charged_leaves(node):
     ("change", "text"),
     [
         (
-            lambda leaf: replace(leaf, charges=(replace(leaf.charges[0], amounts=(1, 1, 1, 1, 1)),)),
+            lambda leaf: replace(leaf, charges=(replace(leaf.charges[0], amounts=(1, 1, 1, 1, 1, 1)),)),
             "less than its event",
         ),
         (lambda leaf: replace(leaf, charges=()), "to no account"),
@@ -183,3 +186,37 @@ def test_changed_orders_are_found(used):
     changed = AccountSet(at=1.0, account="project/risk", epsilon=8.0, delta=1e-6, orders=(7,))
     with pytest.raises(BadProof, match="orders"):
         recompute_accounts([*leaves, changed])
+
+
+def made(account="population/p", reserve=None):
+    return AccountSet(at=1.0, account=account, epsilon=3.0, delta=1e-6, orders=(24,), reserve=reserve)
+
+
+def showing_keys(release, slack, account="population/p"):
+    """A charge for a selection of keys, with a slack of 5e-8."""
+    event = PartitionSelection(0.01, 1e-8, 5)
+    [amount] = price(event, (24,)).amounts
+    return Charged(
+        at=2.0, release=release * 16, requester=b"", project="", dataset="d", plan_hash=b"", outlet="answer", why="",
+        event=codec.encode(event), charges=(Charge(account, (amount,), slack),), approvers=(),
+    )  # fmt: skip
+
+
+def test_slack_is_checked_against_its_event_and_the_reserve():
+    slack = price(PartitionSelection(0.01, 1e-8, 5), (24,)).slack
+    three = [showing_keys(bytes([n]), slack) for n in range(3)]
+    (report,) = recompute_accounts([made(reserve=1.6e-7), *three])
+    assert report.charges == 3
+    for reserve in (1.4e-7, None):
+        with pytest.raises(BadProof, match="beyond the limit"):
+            recompute_accounts([made(reserve=reserve), *three])
+    with pytest.raises(BadProof, match="less than its event"):
+        recompute_accounts([made(reserve=1.6e-7), showing_keys(b"a", slack // 2)])
+
+
+def test_a_release_about_partitioned_people_is_charged_to_one_of_their_cells():
+    dataset = DatasetAdded(at=0.0, dataset="d", population="p", card_hash=b"", partition=("ward", "a", "b"))
+    check_releases([dataset, showing_keys(b"a", 1, "population/p#ward=b")])
+    for other in ("population/p", "population/p#ward=c", "project/p@p#ward=a"):
+        with pytest.raises(BadProof, match="was not charged to 'population/p#ward=a' or"):
+            check_releases([dataset, showing_keys(b"a", 1, other)])

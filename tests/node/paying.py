@@ -1,6 +1,7 @@
 """Charges straight to the ledger of a world, each with its release and its leaf, for events of every kind."""
 
 import itertools
+import os
 
 from gate_world import ALICE, SCHEMA, StillClock, release_id
 
@@ -33,7 +34,7 @@ def limits(*, epsilon=1e6, delta=1e-6, orders=(24,), reserve=0.0, period=None, *
 
 
 def bill(event, limits, *, schema=SCHEMA, cells=(), scientist="Alice", project="risk", at=NOW, release=None):
-    release = release or release_id("paying", next(_numbers))
+    release = release or release_id("paying", os.getpid(), next(_numbers))
     accounts = payers(schema, limits, project=project, scientist=scientist, at=at, cells=cells)
     return Bill(release=release, event=event, accounts=accounts, limits=limits, what="query")
 
