@@ -80,7 +80,7 @@ def test_a_head_is_signed_and_carried(network, north):
     assert held.size == north.log.size() - 1
 
 
-def test_several_witnesses_sign_the_same_head(network, north):
+def test_several_witnesses_sign_the_same_head(network, north, caplog):
     north.witnesses.add("local://hill/", key(network, "hill"))
     assert [each.url for each in north.witnesses.sync()] == ["local://city", "local://hill"]
     assert len(cosign.cosignatures(north.log.checkpoint(), [key(network, name) for name in ("city", "hill")])) == 2
@@ -90,6 +90,8 @@ def test_several_witnesses_sign_the_same_head(network, north):
     assert (good.error, bad.code, bad.size) == ("", "party-unreachable", None)
     assert len(cosign.cosignatures(north.log.checkpoint(), [key(network, name) for name in ("city", "hill")])) == 1
     assert [each.failures for each in north.witnesses.all()] == [0, 1]
+    told = [record for record in caplog.records if record.name == "stead.node"]
+    assert [(each.doing, each.error) for each in told] == [("witness local://hill", "party-unreachable")]
 
 
 def test_the_owner_s_decisions_are_leaves(network, north):
