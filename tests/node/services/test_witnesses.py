@@ -1,6 +1,7 @@
 """A node's witnesses: sent each new head, asked at a start, and unable to stop or spoil the node by what they say."""
 
 import contextlib
+import threading
 
 import pytest
 
@@ -176,6 +177,22 @@ def test_what_a_way_raises_stays_with_the_witness(north):
         (asked,) = with_line(north, get=fails(error), post=b"").sync()
         assert asked.error
         assert "canary" not in asked.error
+
+
+def test_a_witness_that_stalls_is_passed_over(north):
+    release = threading.Event()
+
+    class Stalls:
+        def get(self, _path):
+            release.wait(60)
+            return b""
+
+    stalled = Witnesses(north.store, north.log, dial=lambda *_: contextlib.nullcontext(Stalls()), longest_s=0.05)
+    (asked,) = stalled.check()
+    assert (asked.size, asked.code) == (None, "party-timed-out")
+    with pytest.raises(PartyUnreachable, match="not every witness"):
+        stalled.check(required=True)
+    release.set()
 
 
 def test_an_old_cosignature_is_not_taken_again(network, north, clock):
