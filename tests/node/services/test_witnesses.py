@@ -1,6 +1,7 @@
 """A node's witnesses: sent each new head, asked at a start, and unable to stop or spoil the node by what they say."""
 
 import contextlib
+import threading
 
 import pytest
 
@@ -80,7 +81,7 @@ def test_a_head_is_signed_and_carried(network, north):
     assert held.size == north.log.size() - 1
 
 
-def test_several_witnesses_sign_the_same_head(network, north):
+def test_several_witnesses_sign_the_same_head(network, north, caplog):
     north.witnesses.add("local://hill/", key(network, "hill"))
     assert [each.url for each in north.witnesses.sync()] == ["local://city", "local://hill"]
     assert len(cosign.cosignatures(north.log.checkpoint(), [key(network, name) for name in ("city", "hill")])) == 2
@@ -90,6 +91,8 @@ def test_several_witnesses_sign_the_same_head(network, north):
     assert (good.error, bad.code, bad.size) == ("", "party-unreachable", None)
     assert len(cosign.cosignatures(north.log.checkpoint(), [key(network, name) for name in ("city", "hill")])) == 1
     assert [each.failures for each in north.witnesses.all()] == [0, 1]
+    told = [record for record in caplog.records if record.name == "stead.node"]
+    assert [(each.doing, each.error) for each in told] == [("witness local://hill", "party-unreachable")]
 
 
 def test_the_owner_s_decisions_are_leaves(network, north):
@@ -174,6 +177,22 @@ def test_what_a_way_raises_stays_with_the_witness(north):
         (asked,) = with_line(north, get=fails(error), post=b"").sync()
         assert asked.error
         assert "canary" not in asked.error
+
+
+def test_a_witness_that_stalls_is_passed_over(north):
+    release = threading.Event()
+
+    class Stalls:
+        def get(self, _path):
+            release.wait(60)
+            return b""
+
+    stalled = Witnesses(north.store, north.log, dial=lambda *_: contextlib.nullcontext(Stalls()), longest_s=0.05)
+    (asked,) = stalled.check()
+    assert (asked.size, asked.code) == (None, "party-timed-out")
+    with pytest.raises(PartyUnreachable, match="not every witness"):
+        stalled.check(required=True)
+    release.set()
 
 
 def test_an_old_cosignature_is_not_taken_again(network, north, clock):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol, final
@@ -25,7 +26,7 @@ from stead.core.leaves import WitnessAdded, WitnessRemoved
 from stead.core.merkle import EMPTY_ROOT
 from stead.core.notes import Checkpoint, open_checkpoint
 from stead.core.witnessing import AddCheckpoint, write_request
-from stead.errors import BadMessage, BadProof, NodeError, PartyUnreachable, SteadError, UsageError
+from stead.errors import BadMessage, BadProof, NodeError, PartyTimedOut, PartyUnreachable, SteadError, UsageError
 from stead.net.https import PinnedConnection, Timing
 from stead.node.services.log import Log
 from stead.node.store import Store, tables
@@ -35,6 +36,7 @@ HELD: Final = "/v1/witness/checkpoint"
 TEXT: Final = "text/plain; charset=utf-8"
 
 MOST_WITNESSES: Final = 16
+LONGEST_S: Final = 30.0
 REFRESH_S: Final = 3600.0
 """A head that does not change is signed again after so long: a cosignature says that the log was this long ago."""
 LONGEST_PAUSE_S: Final = 300.0
@@ -116,10 +118,11 @@ class Witnesses:
         store: remembers them, and what each signed last.
         log: whose heads they sign.
         dial: opens the way to one.
+        longest_s: after so long without an answer a witness is passed over, seconds.
     """
 
-    def __init__(self, store: Store, log: Log, *, dial: Dial = dial) -> None:
-        self._store, self._log, self._dial = store, log, dial
+    def __init__(self, store: Store, log: Log, *, dial: Dial = dial, longest_s: float = LONGEST_S) -> None:
+        self._store, self._log, self._dial, self._longest_s = store, log, dial, longest_s
 
     def add(self, url: str, key: bytes) -> None:
         """Send the heads to the node at ``url`` with this key from now on.
@@ -204,21 +207,29 @@ class Witnesses:
         self, rows: list[dict[str, Any]], work: Callable[[dict[str, Any]], Checkpoint | None]
     ) -> tuple[Asked, ...]:
         """Do ``work`` with each witness at the same time; a proof against this node is raised after all are done."""
-        outcomes: list[Asked | BadProof] = []
-        threads = [
-            # The process may end while one of them still waits for a witness that stalls.
-            threading.Thread(target=lambda row=row: outcomes.append(self._try(row, work)), name="witness", daemon=True)
-            for row in rows
-        ]
+        outcomes: dict[bytes, Asked | BadProof] = {}
+
+        def run(row: dict[str, Any]) -> None:
+            outcomes[bytes(row["key"])] = self._try(row, work)
+
+        # The process may end while one of them still waits for a witness that stalls.
+        threads = [threading.Thread(target=run, args=(row,), name="witness", daemon=True) for row in rows]
         for thread in threads:
             thread.start()
+        deadline = time.monotonic() + self._longest_s
         for thread in threads:
-            thread.join()
-        for outcome in outcomes:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        found = [outcomes.get(bytes(row["key"])) or self._too_late(row) for row in rows]
+        for outcome in found:
             if isinstance(outcome, BadProof):
                 raise outcome
-        asked = [outcome for outcome in outcomes if isinstance(outcome, Asked)]
-        return tuple(sorted(asked, key=lambda one: (one.url, one.key)))
+        return tuple(outcome for outcome in found if isinstance(outcome, Asked))
+
+    def _too_late(self, row: dict[str, Any]) -> Asked:
+        key, url = bytes(row["key"]), str(row["url"])
+        error = PartyTimedOut(f"no answer within {self._longest_s:g} s.")
+        self._failed(key, url, error)
+        return Asked(url, key, None, error.what, error.code())
 
     def _try(self, row: dict[str, Any], work: Callable[[dict[str, Any]], Checkpoint | None]) -> Asked | BadProof:
         key, url = bytes(row["key"]), str(row["url"])
