@@ -19,6 +19,7 @@ from stead.core.entropy import SeededEntropy
 from stead.learn import pipeline
 from stead.node.services import gate, ledger, table_sql, tables
 from stead.privacy.audit.trial import ERROR_RATE, audit
+from stead.privacy.events import Composed, DiscreteGaussian
 from stead.privacy.meaning import guessed
 from stead.privacy.mechanisms import GaussianMechanism
 
@@ -41,7 +42,7 @@ def caught(trial, runs):
 
 @pytest.mark.parametrize("asked", QUESTIONS, ids=lambda asked: asked.name)
 def test_no_attack_beats_the_claim_of_a_question(neighbours, asked):
-    verdicts = run(one_site(neighbours, asked), 1280)
+    verdicts = run(one_site(neighbours, asked), 640)
     assert not any(verdict.exceeded for verdict in verdicts), verdicts
 
 
@@ -108,7 +109,7 @@ def test_noise_reused_in_every_group_is_caught(neighbours, monkeypatch):
 
 
 def test_a_training_keeps_its_claim_and_loses_it_without_the_clip(neighbours, monkeypatch):
-    assert not caught(training_trial(neighbours), 600)
+    assert not caught(training_trial(neighbours), 300)
 
     def unclipped(self, integers, gradients):
         integers[:] = np.trunc(gradients / self.step)
@@ -131,7 +132,21 @@ def test_an_adaptive_analyst_learns_no_more_than_the_account_allows():
     assert stats.binom.sf(right - 1, len(runs), guessed(EPSILON, DELTA)) > ERROR_RATE
 
 
-def test_a_ledger_that_forgets_what_was_spent_is_caught(monkeypatch):
-    monkeypatch.setattr(ledger, "_plus", lambda spent, _price: spent)
+def test_a_ledger_that_charges_too_little_is_caught(monkeypatch):
+    """Every question is priced as if its noise were twenty times as wide."""
+    honest = ledger._price
+
+    def cheap(event, orders):
+        wide = tuple(DiscreteGaussian(20 * each.sigma, each.sensitivity) for each in event.events)
+        return honest(Composed(wide), orders)
+
+    monkeypatch.setattr(ledger, "_price", cheap)
     with Populations(13) as populations:
-        assert caught(replace_fields(differencing_trial(populations), least=30), 1)
+        assert caught(replace_fields(differencing_trial(populations), least=40), 1)
+
+
+def test_a_ledger_that_forgets_what_was_spent_never_refuses(monkeypatch):
+    """An honest one ends every attack before ``MOST_QUESTIONS``: see above."""
+    monkeypatch.setattr(ledger, "_plus", lambda spent, _price: spent)
+    with Populations(14) as populations:
+        assert populations.attacked(present=True).questions == MOST_QUESTIONS

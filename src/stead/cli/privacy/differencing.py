@@ -32,14 +32,14 @@ EPSILON: Final = 0.5
 DELTA: Final = 1e-3
 RUNS: Final = 150
 LEAST: Final = 50
-"""So many runs catch a ledger that never refuses, at an audit's whole error rate."""
+"""An analyst who errs once in each world still exceeds the claim with so many runs, at a whole audit's error rate."""
 
-MOST_QUESTIONS: Final = 20
-"""A ledger that never refuses is stopped here; an honest one refuses long before."""
+MOST_QUESTIONS: Final = 30
+"""An attack that no budget ends is stopped here; an honest ledger refuses long before."""
 
 # From the clearest to the noisiest question, in multiples of what the person can move the count by.
 _NOISES: Final = (1.0, 4.0, 16.0, 32.0, 64.0)
-_SURE: Final = 3.0
+_SURE: Final = 5.0
 """A belief, in nats, from which on the analyst saves budget: what is still to be learnt is little."""
 
 
