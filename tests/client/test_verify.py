@@ -10,7 +10,6 @@ from stead.client.verify import check_releases, recompute_accounts, verify_log_e
 from stead.core import codec
 from stead.core.cosign import cosign, witness_name
 from stead.core.keys import Key
-from stead.core.leaves import AccountSet, Charged, Leaf, ResultStored
 from stead.core.leaves import AccountSet, Charge, Charged, DatasetAdded, Leaf, ResultStored
 from stead.errors import BadProof, UsageError
 from stead.privacy.events import PartitionSelection

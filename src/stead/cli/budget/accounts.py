@@ -117,6 +117,44 @@ def set_(account: str, epsilon: float, delta: float | None, reserve: float | Non
     say(f"{account} may now spend epsilon {epsilon:g}{at} in all{each_of}{before}")
 
 
+def _move(home: Node, account: str, held: AccountView | None, wanted: tuple[float, float | None, float | None]) -> None:
+    """Set one account's epsilon, and its delta and reserve where they are given; else its own, or the policy's."""
+    from stead.node.services.payers import kind_of
+    from stead.privacy.accounts import Target
+
+    epsilon, delta, reserve = wanted
+    accounts, budgets = home.books.accounts, home.books.policies.current().rules.budgets
+    usual = getattr(budgets, kind_of(account)) or budgets.population
+    if delta is None:
+        delta = held.delta if held else usual.delta
+    if held is None and reserve is None:
+        # The policy's part of delta, whatever delta is here.
+        reserve = delta * usual.promise.reserve / usual.delta
+    target = Target(epsilon=epsilon, delta=delta, orders=accounts.orders(account) or usual.orders)
+    accounts.set_target(account, target, reserve=reserve)
+
+
+def _accounts(home: Node, account: str, held: Mapping[str, AccountView]) -> tuple[str, ...]:
+    """The accounts that a name stands for: one, or those of all cells where the people are partitioned."""
+    from stead.node.services.payers import cell_accounts, population_of
+
+    if account in held:
+        return (account,)
+    whole, cell, _ = account.partition("#")
+    schemas = [card.schema for card in home.registry.cards()]
+    partitioned = next((s for s in schemas if s.population == population_of(whole) and s.partition is not None), None)
+    if partitioned is None:
+        _check_names(home, account)
+        return (account,)
+    _check_names(home, whole)
+    known = cell_accounts(whole, (str(partitioned.partition), *partitioned.partition_values))
+    if not cell:
+        return known
+    if account not in known:
+        raise UsageError(f"{account[:80]!r} is no account of a cell.", hint=_near(account, list(known)))
+    return (account,)
+
+
 def _check_names(home: Node, account: str) -> None:
     """Refuse an account that nobody could ever pay from: a misspelt one would stand in the log for ever."""
     kind, _, rest = account.partition("/")

@@ -19,12 +19,12 @@ from stead.core import codec
 from stead.core.leaves import Charged
 from stead.core.messages import AccountView
 from stead.errors import UsageError
-from stead.node.services.accounts import target_of, view
+from stead.node.services.accounts import promise_of, spent_of, view
 from stead.node.store import Store, in_batches, plain, tables
-from stead.privacy.accounts import allows, amounts
 from stead.privacy.events import Composed, DiscreteGaussian, PrivacyEvent, Repeated
 from stead.privacy.forecast import count_of, most
-from stead.privacy.reserve import Price
+from stead.privacy.reserve import Price, allows
+from stead.privacy.reserve import price as priced
 
 DAY_S = 86_400.0
 WINDOW_DAYS = 30
@@ -226,15 +226,15 @@ def _paid(connection: Connection, which: sa.ColumnElement[bool]) -> Iterator[tup
 
 # What an account's row and an entry hold, as a price: the ledger's own reading of them.
 
-_PRICE = (tables.entries.c.amounts,)
+_PRICE = (tables.entries.c.amounts, tables.entries.c.slack)
 
 
 def _price_in(entry: Any) -> Price:
-    return Price(entry.amounts, 0)
+    return Price(entry.amounts, entry.slack)
 
 
 def _price(event: PrivacyEvent, row: AccountRow) -> Price:
-    return Price(amounts(event, row["orders"]), 0)
+    return priced(event, row["orders"])
 
 
 def _nothing(row: AccountRow) -> Price:
@@ -242,15 +242,15 @@ def _nothing(row: AccountRow) -> Price:
 
 
 def _spent(row: AccountRow) -> Price:
-    return Price(row["spent"], 0)
+    return spent_of(row)
 
 
 def _having(row: AccountRow, spent: Price) -> AccountRow:
-    return {**row, "spent": spent.amounts}
+    return {**row, "spent": spent.amounts, "slack": spent.slack}
 
 
 def _fits(row: AccountRow, charge: Price) -> bool:
-    return allows(target_of(row), row["spent"], charge.amounts)
+    return allows(promise_of(row), spent_of(row), charge)
 
 
 def _event(data: bytes) -> PrivacyEvent:

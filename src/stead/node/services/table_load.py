@@ -238,7 +238,9 @@ def _store(connection: duckdb.DuckDBPyConnection, schema: Schema, keys: PersonKe
         joins.append("JOIN persons ON persons.person = staged.person")
         rank = "row_number() OVER (PARTITION BY person_index ORDER BY position) - 1"
         person = f"person_index, {rank} AS person_rank, person_key"
-    connection.execute(f"CREATE TEMP TABLE ranked AS SELECT {', '.join([person, *columns])} FROM staged {' '.join(joins)}")
+    connection.execute(
+        f"CREATE TEMP TABLE ranked AS SELECT {', '.join([person, *columns])} FROM staged {' '.join(joins)}"
+    )
 
 
 def _keep(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
@@ -282,7 +284,8 @@ def _report(connection: duckdb.DuckDBPyConnection, schema: Schema) -> LoadReport
 
     staged = one("SELECT count(*) FROM staged")[0]
     stored, people, beyond = one(
-        "SELECT count(*), count(DISTINCT person_index), count_if(person_rank >= ?) FROM ranked", [schema.rows_per_person]
+        "SELECT count(*), count(DISTINCT person_index), count_if(person_rank >= ?) FROM ranked",
+        [schema.rows_per_person],
     )
     columns = []
     for index, column in _stored(schema):

@@ -110,9 +110,7 @@ def _read(query: Query, sources: Sources, rows: Rows, schema: Schema) -> None:
         if query.joins:
             order = ", ".join(f"rank{number}" for number in range(len(query.joins) + 1))
             rank = f"row_number() OVER (PARTITION BY person_index ORDER BY {order})"
-        rows.add(
-            f"SELECT * FROM (SELECT *, {rank} AS place FROM {{before}}) WHERE place <= CAST(? AS BIGINT)", [most]
-        )
+        rows.add(f"SELECT * FROM (SELECT *, {rank} AS place FROM {{before}}) WHERE place <= CAST(? AS BIGINT)", [most])
 
 
 def _flat(rows: Rows, layout: tuple[Part, ...], chosen: list[int]) -> Statement:
