@@ -9,6 +9,7 @@ from stead.core import codec
 from stead.core.leaves import Charged
 from stead.core.schema import Column, Schema
 from stead.errors import BudgetExceeded
+from stead.node.services import releases
 from stead.node.services.ledger import Bill
 from stead.node.services.payers import Limits, payers
 from stead.node.store import tables
@@ -56,7 +57,8 @@ def pay(world, owed, *, at=NOW):
             at=at, release=owed.release, requester=ALICE, project="risk", dataset="heart", plan_hash=bytes(32),
             outlet="answer", why="test", event=codec.encode(owed.event), charges=charges, approvers=(),
         )  # fmt: skip
-        world.books.log.append(write, leaf)
+        place = world.books.log.append(write, leaf)
+        releases.change(write, owed.release, charged_leaf=place)
     return charges
 
 

@@ -11,14 +11,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from stead.plans.query import And, Clip, Compare, Filter, IsIn, IsNull, Not, Or, Predicate, Query, Select
+from stead.plans.query import (
+    And,
+    Clip,
+    Compare,
+    CompareValues,
+    Derive,
+    Filter,
+    IsIn,
+    IsNull,
+    Not,
+    Or,
+    Predicate,
+    Query,
+    Select,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from stead.core.schema import Schema
 
-_KNOWN = (Filter, Select, Clip)
+_KNOWN = (Filter, Select, Clip, Derive)
 _Values = frozenset[str | None]  # of the column: ``None`` stands for a missing one
 
 
@@ -34,7 +48,7 @@ def cells(query: Query, schema: Schema) -> tuple[str, ...] | None:
     whole: _Values = frozenset((*values, None))
     left = whole
     for step in query.steps:
-        # A step of another kind might bring rows in, or give the column's name to something else.
+        # A step of another kind might bring rows in. A derived column never takes the name of another.
         if type(step) not in _KNOWN:
             return values
         if isinstance(step, Filter):
@@ -49,6 +63,8 @@ def _possible(where: Predicate, column: str, whole: _Values) -> tuple[_Values, _
     match where:
         case Compare() | IsIn() | IsNull():
             return _compared(where, whole) if where.column == column else (whole, whole)
+        case CompareValues():
+            return whole, whole
         case Not(part):
             true, false = _possible(part, column, whole)
             return false, true

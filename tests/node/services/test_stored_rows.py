@@ -21,7 +21,7 @@ from stead.plans.query import Count, Query
 
 ONE = Limits(threads=1, memory_mb=256)
 SECRET = bytes(range(32))
-DAYS = Schema("p", "row", (Column("seen", "date", Bounds(-7305, 20453)),), people=(1, 1000))
+DAYS = Schema("p", "row", (Column("seen", "date", Bounds(-700000, 20453)),), people=(1, 1000))
 NOTES = Schema("p", "row", (Column("note", "text"), Column("x", "boolean")), people=(1, 1000))
 
 
@@ -188,7 +188,7 @@ def test_key_is_the_documented_hash(tmp_path_factory, identities):
     rows = pa.table({"who": pa.array(identities), "x": pa.array([True] * len(identities))})
     pq.write_table(rows, directory / "p.parquet")
     first = list(dict.fromkeys(identities))
-    expected = sorted((first.index(identity), key_of(identity)) for identity in identities)
+    expected = [(first.index(identity), key_of(identity)) for identity in first]
     assert keys(directory / "p.parquet", directory) == expected
 
 

@@ -116,7 +116,8 @@ def bounded_sums(
     if person.size and (np.any(np.diff(person) < 0) or group.min() < 0 or group.max() >= groups):
         raise NodeError("the rows of one person do not stand together, or a group is none.")
     mask = bounded(person.astype(np.int64), group.astype(np.int64), *bounds, native=False)
-    for total, column in zip(totals, (np.ones(len(person), dtype=np.int64), *values), strict=True):
+    np.add.at(totals[0], group[mask], 1)
+    for total, column in zip(totals[1:], values, strict=True):
         np.add.at(total, group[mask], column[mask])
     return totals
 

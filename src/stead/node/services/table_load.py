@@ -269,7 +269,7 @@ def _check_partition(connection: duckdb.DuckDBPyConnection, schema: Schema) -> N
     if schema.partition is None or schema.person is None:
         return  # without a person column each row is somebody else
     index = schema.columns.index(schema.column(schema.partition))
-    text = f"SELECT 1 FROM rows GROUP BY person_index HAVING count(DISTINCT c{index}) > 1 LIMIT 1"
+    text = f"SELECT 1 FROM ranked GROUP BY person_index HAVING count(DISTINCT c{index}) > 1 LIMIT 1"
     if connection.execute(text).fetchone() is not None:
         raise UsageError(
             f"somebody has more than one value of {schema.partition!r}, by which the people are partitioned.",
