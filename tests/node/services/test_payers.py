@@ -244,6 +244,8 @@ def test_a_store_of_the_first_version_keeps_its_accounts_whole_and_without_a_res
     with world.books.store.write() as write:
         for statement in (
             "DROP TABLE populations",
+            "DROP TABLE witnesses",
+            "DROP TABLE witnessed",
             "ALTER TABLE accounts DROP COLUMN reserve",
             "ALTER TABLE accounts DROP COLUMN slack",
             "ALTER TABLE entries DROP COLUMN slack",
