@@ -31,13 +31,14 @@ from stead.learn.site import QuerySite, Seat, TrainingSite
 from stead.net.certificates import make_identity
 from stead.plans.analysis import parts
 from stead.plans.engine import NumpyEngine
+from stead.plans.exact import release
 from stead.plans.features import encode_rows
+from stead.plans.joining import joined_rows, joined_schema
 from stead.plans.plan import decode_plan, plan_hash
 from stead.plans.price import price
 from stead.plans.query import Query
-from stead.plans.sums import run_reference
+from stead.plans.sums import run_exact
 from stead.privacy.accounts import Target, amounts, epsilon_spent
-from stead.privacy.mechanisms import GaussianMechanism
 
 TARGET = Target(8.0, 1e-6)
 
@@ -96,12 +97,13 @@ class Node:
     reason: str = ""
     approvers: tuple = ()
     enrolled: set = field(default_factory=set)
-    asked: list = field(default_factory=list)
+    heard: list = field(default_factory=list)
     answers: dict = field(default_factory=dict)
     sessions: dict = field(default_factory=dict)
     spent: tuple = (0,) * len(TARGET.orders)
     disclosures: int = 0
     lose_replies: int = 0
+    others: dict = field(default_factory=dict)
 
     def __post_init__(self):
         self.key = Key.generate(self.entropy)
@@ -174,11 +176,25 @@ class Node:
         card = DatasetCard(
             "heart", self.schema, purpose="cardiac risk research", contact="data@north.example", licence="research"
         )
-        view = messages.DatasetView(card, (self.account(),), ("counts and means: automatic up to epsilon 0.5",))
-        return messages.Datasets(self.name, message.project or "risk", (view,))
+        cards = [card, *(DatasetCard(name, schema) for name, (schema, _) in self.others.items())]
+        rules = ("counts and means: automatic up to epsilon 0.5",)
+        views = tuple(messages.DatasetView(each, (self.account(),), rules) for each in cards)
+        return messages.Datasets(self.name, message.project or "risk", views)
+
+    def table(self, name):
+        return self.others.get(name, (self.schema, self.rows))
+
+    def asked(self, plan):
+        """The schema and the rows that a plan reads."""
+        if not isinstance(plan, Query):
+            return self.schema, self.rows
+        schema, rows = self.table(plan.dataset)
+        whole = joined_schema(plan, schema, lambda name: self.table(name)[0])
+        return whole, joined_rows(plan, schema, rows, self.table)
 
     def Preview(self, message, sender):
-        event = price(decode_plan(message.plan), self.schema, sites=message.sites, colluders=message.colluders).event
+        plan = decode_plan(message.plan)
+        event = price(plan, self.asked(plan)[0], sites=message.sites, colluders=message.colluders).event
         cost = amounts(event, TARGET.orders) if event else (0,) * len(TARGET.orders)
         after = tuple(a + b for a, b in zip(self.spent, cost, strict=True))
         return messages.Quote(
@@ -196,7 +212,7 @@ class Node:
 
     def charge(self, message, sender, outlet, *, sites=1, colluders=0):
         plan = decode_plan(message.plan)
-        event = price(plan, self.schema, sites=sites, colluders=colluders).event
+        event = price(plan, self.asked(plan)[0], sites=sites, colluders=colluders).event
         charges = ()
         if event is None:
             self.disclosures += 1
@@ -226,20 +242,14 @@ class Node:
         return self.decision == "ask"
 
     def AskAnswer(self, message, sender):
-        self.asked.append(message)
+        self.heard.append(message)
         if message.release not in self.answers:
             if self.waits():
                 return messages.Waiting("7f3a-22c1", self.approvers, self.reason)
             self.charge(message, sender, "answer")
             query = decode_plan(message.plan)
-            exact = run_reference(query, self.schema, self.rows)
-            sizes = [part.size for part in parts(query, self.schema)]
-            blocks = np.split(exact, np.cumsum(sizes)[:-1])
-            noisy = [
-                GaussianMechanism(sigma).add(block, self.entropy)
-                for sigma, block in zip(query.sigmas, blocks, strict=True)
-            ]
-            body = encode(np.concatenate(noisy).astype("<i8").tobytes())
+            schema, rows = self.asked(query)
+            body = release(query, schema, run_exact(query, schema, rows), self.entropy)
             stored = ResultStored(
                 at=self.clock.now(), release=message.release, result_hash=hashlib.sha256(body).digest()
             )
@@ -248,7 +258,7 @@ class Node:
         return messages.Released(message.release, body, self.receipt(index))
 
     def OpenSession(self, message, sender):
-        self.asked.append(message)
+        self.heard.append(message)
         if message.release not in self.sessions:
             if self.waits():
                 return messages.Waiting("7f3a-22c1", self.approvers, self.reason)
@@ -270,8 +280,9 @@ class Node:
     def participant(self, header, plan):
         seat = Seat(header, self.key, self.entropy)
         if isinstance(plan, Query):
-            lengths = tuple(part.size for part in parts(plan, self.schema))
-            return QuerySite(seat, run_reference(plan, self.schema, self.rows), sigmas=plan.sigmas, lengths=lengths)
+            schema, rows = self.asked(plan)
+            lengths = tuple(part.size for part in parts(plan, schema))
+            return QuerySite(seat, run_exact(plan, schema, rows).vector, sigmas=plan.sigmas, lengths=lengths)
         x, y = encode_rows(plan.encoding, self.schema, self.rows)
         examples = Examples(x, y, np.arange(len(x)))
         return TrainingSite(seat, plan, engine=NumpyEngine(), examples=examples, rows_at_most=self.schema.people[1])

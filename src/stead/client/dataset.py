@@ -5,19 +5,21 @@ from __future__ import annotations
 import html
 
 from stead.client import render
-from stead.client.expressions import Aggregation, ColumnExpression, column_text
-from stead.client.frame import RemoteFrame, column_or_verb
+from stead.client.expressions import ColumnExpression, column_text
+from stead.client.frame import RemoteFrame
 from stead.client.mock import MockRows, mock_of
 from stead.client.preview import budget_text, tightest_account
-from stead.client.question import MOCK_ROWS, Question, Source
+from stead.client.question import MOCK_ROWS
+from stead.client.selection import Selection, Source
 from stead.client.site import Site
+from stead.client.verbs import Verbs, column_or_verb
 from stead.core.messages import AccountView
 from stead.core.schema import DatasetCard, Schema
 
 SHOWN_RULES = 3
 
 
-class RemoteDataset:
+class RemoteDataset(Verbs):
     """A dataset of one node: its public card, columns as attributes, and the verbs of a data frame.
 
     ``heart.age`` and ``heart["age"]`` are columns; ``[...]`` also reaches a column that is called like a method.
@@ -64,34 +66,7 @@ class RemoteDataset:
     @property
     def frame(self) -> RemoteFrame:
         """All rows."""
-        return RemoteFrame(self.source)
-
-    def filter(self, *conditions: object) -> RemoteFrame:
-        """See ``RemoteFrame.filter``."""
-        return self.frame.filter(*conditions)
-
-    def select(self, *columns: str | ColumnExpression) -> RemoteFrame:
-        """See ``RemoteFrame.select``."""
-        return self.frame.select(*columns)
-
-    def clip(self, column: str | ColumnExpression, low: float, high: float) -> RemoteFrame:
-        """See ``RemoteFrame.clip``."""
-        return self.frame.clip(column, low, high)
-
-    def group_by(self, *columns: str | ColumnExpression) -> RemoteFrame:
-        """See ``RemoteFrame.group_by``."""
-        return self.frame.group_by(*columns)
-
-    def agg(self, **named: Aggregation) -> Question:
-        """See ``RemoteFrame.agg``."""
-        return self.frame.agg(**named)
-
-    def count(self) -> Aggregation:
-        """How many rows there are."""
-        return self.frame.count()
-
-    def __getitem__(self, column: str) -> ColumnExpression:
-        return self.frame[column]
+        return RemoteFrame(Selection(self.source))
 
     def __getattr__(self, name: str) -> ColumnExpression:
         if name.startswith("_"):

@@ -10,6 +10,7 @@ import numpy as np
 
 from stead.adapters.pandas import data_frame
 from stead.client import render
+from stead.core.dates import iso
 from stead.core.schema import Schema
 from stead.errors import UsageError
 from stead.plans.mock import mock_rows
@@ -22,10 +23,12 @@ class MockRows:
     Attributes:
         name: the dataset whose twin this is.
         data: column name to values; all of the same length. A missing value is ``None`` or NaN.
+        dates: the columns that hold days since 1970-01-01, shown as dates.
     """
 
     name: str
     data: Mapping[str, np.ndarray]
+    dates: frozenset[str] = frozenset()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -34,7 +37,7 @@ class MockRows:
 
     def head(self, rows: int = 5) -> MockRows:
         """The first ``rows`` rows."""
-        return MockRows(self.name, {name: values[:rows] for name, values in self.data.items()})
+        return MockRows(self.name, {name: values[:rows] for name, values in self.data.items()}, self.dates)
 
     def to_dict(self) -> dict[str, list[Any]]:
         """Plain lists by column."""
@@ -67,17 +70,21 @@ class MockRows:
 
     def cells(self) -> list[list[str]]:
         """The rows as texts."""
-        return [[_cell(values[row]) for values in self.data.values()] for row in range(len(self))]
+        return [
+            [_cell(values[row], is_date=name in self.dates) for name, values in self.data.items()]
+            for row in range(len(self))
+        ]
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, *, is_date: bool) -> str:
     if value is None or (isinstance(value, float | np.floating) and np.isnan(value)):
         return "–"
     if isinstance(value, float | np.floating):
-        return f"{float(value):.4g}"
+        return iso(float(value)) if is_date else f"{float(value):.4g}"
     return str(value)
 
 
 def mock_of(name: str, schema: Schema, rows: int, *, seed: int | None = None) -> MockRows:
     """The mock twin of a dataset: made from its schema alone, the same for everybody."""
-    return MockRows(name, {column: np.asarray(values) for column, values in mock_rows(schema, rows, seed).items()})
+    data = {column: np.asarray(values) for column, values in mock_rows(schema, rows, seed).items()}
+    return MockRows(name, data, frozenset(column.name for column in schema.columns if column.kind == "date"))

@@ -11,9 +11,14 @@ from typing import Literal
 
 import msgspec
 
+from stead.core.dates import FIRST_DAY, LAST_DAY
 from stead.errors import UnknownColumn, UsageError
 
-Kind = Literal["integer", "real", "boolean", "category", "text", "date"]
+Kind = Literal["integer", "real", "date", "boolean", "category", "text"]
+"""What a column holds. A date is a whole number of days since 1970-01-01."""
+
+MAX_TEXT = 256
+"""The most characters of a text that are stored."""
 
 
 class Bounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,9 +45,11 @@ class Bounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One column: its kind and what values the owner says it can hold.
 
-    ``bounds`` belong to integer and real columns, ``categories`` to category columns (their order is public and is
-    the order of groups and of one-hot codes). ``missing_rate`` is the share of NULLs the owner expects (0 to 1),
-    used by the mock twin only. ``text`` columns can be neither asked about nor trained on.
+    ``bounds`` belong to integer, real and date columns (there in days, see ``stead.core.dates``), ``categories`` to
+    category columns (their order is public and is the order of groups and of one-hot codes). ``missing_rate`` is the
+    share of NULLs the owner expects (0 to 1), used by the mock twin only. A ``text`` column's values are not public:
+    they are stored without the spaces around them, cut after 256 characters, an empty one as missing, and no training
+    reads them.
     """
 
     name: str
@@ -56,16 +63,28 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     def __post_init__(self) -> None:
         if not self.name or len(self.name) > 128 or any(ord(c) < 32 or c == "\x7f" for c in self.name):
             raise UsageError(f"a column name is 1 to 128 printable characters; got {self.name[:40]!r}.")
-        if self.kind in ("integer", "real", "date") and self.bounds is None:
-            raise UsageError(f"column {self.name!r} is {self.kind} and needs bounds.", hint="bounds = {low=…, high=…}")
-        if self.kind not in ("integer", "real", "date") and self.bounds is not None:
-            raise UsageError(f"column {self.name!r} is {self.kind}: bounds belong to integer and real columns.")
+        self._check_bounds()
         if (self.kind == "category") != bool(self.categories):
             raise UsageError(f"column {self.name!r}: categories belong to category columns, which need them.")
         if len(set(self.categories)) != len(self.categories):
             raise UsageError(f"column {self.name!r} lists a category twice.")
         if not 0.0 <= self.missing_rate <= 1.0:
             raise UsageError(f"column {self.name!r}: missing_rate is a share between 0 and 1.")
+
+    def _check_bounds(self) -> None:
+        numeric = self.kind in ("integer", "real", "date")
+        if numeric and self.bounds is None:
+            raise UsageError(f"column {self.name!r} is {self.kind} and needs bounds.", hint="bounds = {low=…, high=…}")
+        if not numeric and self.bounds is not None:
+            raise UsageError(f"column {self.name!r} is {self.kind}: bounds belong to integer, real and date columns.")
+        if self.kind == "date" and self.bounds is not None:
+            ends = (self.bounds.low, self.bounds.high)
+            if not all(float(end).is_integer() and FIRST_DAY <= end <= LAST_DAY for end in ends):
+                raise UsageError(
+                    f"column {self.name!r} is date: its bounds are whole days since 1970-01-01, got {ends[0]:g} and "
+                    f"{ends[1]:g}.",
+                    hint="days from 0001-01-01 to 9999-12-31",
+                )
 
 
 class Schema(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -45,12 +45,18 @@ Held = npt.NDArray[Any]
 
 
 class Rows:
-    """A table's columns as engines see them, and the schema that names their kinds; derived columns are added."""
+    """A table's columns as engines see them, and the schema that names their kinds; derived columns are added.
 
-    def __init__(self, schema: Schema, values: dict[str, Held], count: int) -> None:
+    An engine may hold a text column as float64 places in a list of its texts, ``texts[name]``.
+    """
+
+    def __init__(
+        self, schema: Schema, values: dict[str, Held], count: int, texts: Mapping[str, list[str]] | None = None
+    ) -> None:
         self.schema = schema
         self.values = values
         self.count = count
+        self.texts = texts or {}
 
     def take(self, name: str) -> Held:
         """The column of that name."""
@@ -64,6 +70,11 @@ class Rows:
         if held.dtype == object:
             return np.array([value is None for value in held.tolist()], dtype=np.bool_)
         return np.isnan(held)
+
+    def where(self, keep: Flags) -> Rows:
+        """The rows for which ``keep`` is true."""
+        kept = {name: held[keep] for name, held in self.values.items()}
+        return Rows(self.schema, kept, int(keep.sum()), self.texts)
 
     def add(self, column: Column, value: Value) -> None:
         """A derived column; its values are moved into the range that its analysis gave."""

@@ -18,6 +18,8 @@ from stead.errors import UsageError
 
 MAX_ROWS = 10_000_000
 
+_WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "haven", "iris", "juniper", "karst", "lagoon")
+
 
 def mock_rows(schema: Schema, rows: int, seed: int | None = None) -> dict[str, npt.NDArray[Any]]:
     """A made-up table of ``rows`` rows.
@@ -31,8 +33,9 @@ def mock_rows(schema: Schema, rows: int, seed: int | None = None) -> dict[str, n
         seed: which of the twins; ``None`` takes the seed from the schema's digest.
 
     Returns:
-        Column name to values in the schema's order: float64 with NaN for numbers, objects with ``None`` for booleans,
-        categories and texts. Each person has 1 to ``rows_per_person`` rows, one after another.
+        Column name to values in the schema's order: float64 with NaN for numbers and for dates (whole days since
+        1970-01-01), objects with ``None`` for booleans, categories and texts (a dozen words that repeat). Each person
+        has 1 to ``rows_per_person`` rows, one after another.
 
     Raises:
         UsageError: ``rows`` is negative or above 10,000,000.
@@ -83,13 +86,14 @@ def _values(column: Column, rows: int, generator: np.random.Generator) -> npt.ND
     elif column.kind == "category":
         held = np.array(column.categories, dtype=object)[generator.integers(len(column.categories), size=rows)]
     else:
-        held = np.array([f"mock text {index}" for index in range(rows)], dtype=object)
+        held = np.array(_WORDS, dtype=object)[generator.integers(len(_WORDS), size=rows)]
     held[missing] = None
     return held
 
 
 def _numbers(column: Column, bounds: Bounds, shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Shares of 1 to numbers inside the bounds; whole ones for an integer column whose bounds hold a whole number."""
+    """Shares of 1 to numbers inside the bounds; whole ones for dates, and integers if there are any inside."""
     numbers = np.clip(bounds.low + shares * bounds.width, bounds.low, bounds.high)
     low, high = math.ceil(bounds.low), math.floor(bounds.high)
-    return np.clip(np.rint(numbers), low, high) if column.kind == "integer" and low <= high else numbers
+    whole = column.kind in ("integer", "date") and low <= high
+    return np.clip(np.rint(numbers), low, high) if whole else numbers

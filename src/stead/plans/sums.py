@@ -83,7 +83,7 @@ def run_exact(query: Query, schema: Schema, columns: Mapping[str, npt.ArrayLike]
     if query.private_keys is not None:
         keep &= ~rows.missing(query.private_keys.column)
     groups = math.prod(len(keys) for keys in group_keys(query, schema))
-    return add_up(query, layout, _kept(rows, keep), Places(person[keep], group[keep], groups))
+    return add_up(query, layout, rows.where(keep), Places(person[keep], group[keep], groups))
 
 
 def add_up(query: Query, layout: tuple[Part, ...], rows: Rows, places: Places, bounded: Bounded | None = None) -> Exact:
@@ -99,7 +99,7 @@ def add_up(query: Query, layout: tuple[Part, ...], rows: Rows, places: Places, b
     keys, code = _private(query, rows)
     mask = (bounded or bounded_rows)(places.person, code * places.groups + places.group, query)
     if not mask.all():
-        rows, places, code = _kept(rows, mask), places[mask], code[mask]
+        rows, places, code = rows.where(mask), places[mask], code[mask]
     person = places.person
     if keys is None:
         blocks = [block(part, query, rows, places.group, person) for part in layout]
@@ -169,7 +169,10 @@ def _private(query: Query, rows: Rows) -> tuple[list[Constant] | None, Integers]
         return None, np.zeros(rows.count, dtype=np.int64)
     column = rows.schema.column(query.private_keys.column)
     found, place = np.unique(rows.take(column.name), return_inverse=True)
-    return [_key(column, value) for value in found.tolist()], place.astype(np.int64)
+    values = found.tolist()
+    if column.name in rows.texts:
+        values = [rows.texts[column.name][int(value)] for value in values]
+    return [_key(column, value) for value in values], place.astype(np.int64)
 
 
 def _key(column: Column, value: float | str) -> Constant:
@@ -177,10 +180,6 @@ def _key(column: Column, value: float | str) -> Constant:
     if isinstance(value, str):
         return value
     return key_values(column)[int(value)] if column.kind in ("category", "boolean") else math.floor(value)
-
-
-def _kept(rows: Rows, keep: Flags) -> Rows:
-    return Rows(rows.schema, {name: held[keep] for name, held in rows.values.items()}, int(keep.sum()))
 
 
 def _row_count(columns: Mapping[str, npt.ArrayLike]) -> int:

@@ -34,7 +34,7 @@ from stead.plans.statistics.survival import at_risk
 Floats = npt.NDArray[np.float64]
 
 # Standard deviations of its own noise that a number at risk must be, to be compared with.
-_ABOVE_NOISE = 4.0
+_ABOVE_NOISE = 2.0
 # Directions of the covariance below this part of the largest are empty: the groups sum to zero.
 _EMPTY_PART = 1e-10
 

@@ -44,7 +44,7 @@ def centred_products(count: npt.ArrayLike, totals: npt.ArrayLike, products: npt.
     """
     sums, given = np.asarray(totals, dtype=np.float64), np.asarray(products, dtype=np.float64)
     n = _at_least_one(count)[..., None, None]
-    about_mean = given - sums[..., :, None] * (sums[..., None, :] / n)
+    about_mean = given - sums[..., :, None] * sums[..., None, :] / n
     square = np.diagonal(about_mean, axis1=-2, axis2=-1)
     rounding = _ROUNDING_PART * np.abs(np.diagonal(given, axis1=-2, axis2=-1))
     square = np.where(square > rounding, square, 0.0)
