@@ -305,6 +305,74 @@ class Node:
         return messages.SessionClosed(message.release, self.receipt(self.log(ended)))
 
 
+def visits_schema(rows_per_person=3):
+    return Schema(
+        population="heart patients",
+        unit="patient",
+        people=(300, 500),
+        person="pid",
+        rows_per_person=rows_per_person,
+        columns=(
+            Column("pid", "text"),
+            Column("age", "integer", bounds=Bounds(18, 100), unit="years"),
+            Column("sex", "category", categories=("F", "M")),
+            Column("weight", "real", bounds=Bounds(35, 150), unit="kg", missing_rate=0.1),
+            Column("height", "real", bounds=Bounds(1.2, 2.2), unit="m"),
+            Column("admitted", "date", bounds=Bounds(16436, 20088)),
+            Column("left", "date", bounds=Bounds(16436, 20454)),
+            Column("diagnosis", "text"),
+            Column("ill", "boolean", missing_rate=0.05),
+        ),
+    )
+
+
+def visits_rows(rows, seed):
+    generator = np.random.default_rng(seed)
+    people = generator.integers(0, rows // 2, rows)
+    age = generator.integers(18, 101, rows).astype(float)
+    height = generator.normal(1.7, 0.1, rows).clip(1.2, 2.2)
+    weight = (24 * height**2 + generator.normal(0, 8, rows)).clip(35, 150)
+    weight[generator.random(rows) < 0.1] = np.nan
+    admitted = generator.integers(16436, 20089, rows).astype(float)
+    ill = (generator.random(rows) < 1 / (1 + np.exp(-(age - 60) / 10))).astype(object)
+    ill[generator.random(rows) < 0.05] = None
+    return {
+        "pid": np.array([f"p{who}" for who in people], dtype=object),
+        "age": age,
+        "sex": np.where(generator.random(rows) < 0.4, "F", "M").astype(object),
+        "weight": weight,
+        "height": height,
+        "admitted": admitted,
+        "left": admitted + generator.integers(0, 366, rows),
+        "diagnosis": generator.choice(["I21.0", "I21.4", "I50", "J18"], rows, p=[0.4, 0.3, 0.25, 0.05]).astype(object),
+        "ill": ill,
+    }
+
+
+def lab_schema():
+    return Schema(
+        population="heart patients",
+        unit="patient",
+        people=(300, 500),
+        person="who",
+        rows_per_person=2,
+        columns=(
+            Column("who", "text"),
+            Column("ldl", "real", bounds=Bounds(0, 10), unit="mmol/l"),
+            Column("age", "integer", bounds=Bounds(0, 120)),
+        ),
+    )
+
+
+def lab_rows(rows, seed):
+    generator = np.random.default_rng(seed)
+    return {
+        "who": np.array([f"p{who}" for who in generator.integers(0, rows, rows)], dtype=object),
+        "ldl": generator.uniform(0, 10, rows),
+        "age": generator.integers(0, 121, rows).astype(float),
+    }
+
+
 @pytest.fixture
 def clock():
     return TickingClock()
@@ -334,6 +402,19 @@ def make_node(clock, scientist):
 @pytest.fixture
 def node(make_node):
     return make_node()
+
+
+@pytest.fixture
+def clinic(make_node, scientist):
+    """A node with dates, texts, several rows of a person, and a second dataset of the same people."""
+    node = make_node("Clinic", seed=21)
+    node.others = {"visits": (visits_schema(), visits_rows(800, 5)), "lab": (lab_schema(), lab_rows(300, 6))}
+    return node, attach(node, scientist, url="local://clinic", project="risk")
+
+
+@pytest.fixture
+def visits(clinic):
+    return clinic[1]["visits"]
 
 
 @pytest.fixture
