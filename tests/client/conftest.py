@@ -38,7 +38,9 @@ from stead.plans.plan import decode_plan, plan_hash
 from stead.plans.price import price
 from stead.plans.query import Query
 from stead.plans.sums import run_exact
-from stead.privacy.accounts import Target, amounts, epsilon_spent
+from stead.privacy import reserve
+from stead.privacy.accounts import Target, epsilon_spent
+from stead.privacy.slack import slack
 
 TARGET = Target(8.0, 1e-6)
 
@@ -195,10 +197,11 @@ class Node:
     def Preview(self, message, sender):
         plan = decode_plan(message.plan)
         event = price(plan, self.asked(plan)[0], sites=message.sites, colluders=message.colluders).event
-        cost = amounts(event, TARGET.orders) if event else (0,) * len(TARGET.orders)
+        cost = reserve.price(event, TARGET.orders).amounts if event else (0,) * len(TARGET.orders)
+        alone = epsilon_spent(Target(8.0, 1e-6 - slack(event)), cost) if event else float("inf")
         after = tuple(a + b for a, b in zip(self.spent, cost, strict=True))
         return messages.Quote(
-            epsilon=epsilon_spent(TARGET, cost) if event else float("inf"),
+            epsilon=alone,
             delta=1e-6,
             accounts=(self.account(),),
             accounts_after=(self.account(after, disclosures=int(event is None)),),
@@ -217,7 +220,7 @@ class Node:
         if event is None:
             self.disclosures += 1
         else:
-            cost = amounts(event, TARGET.orders)
+            cost = reserve.price(event, TARGET.orders).amounts
             self.spent = tuple(a + b for a, b in zip(self.spent, cost, strict=True))
             charges = (Charge("project/risk", cost),)
         return self.log(

@@ -9,7 +9,7 @@ from stead.client.expressions import ColumnExpression, column_text
 from stead.client.frame import RemoteFrame
 from stead.client.mock import MockRows, mock_of
 from stead.client.preview import budget_text, tightest_account
-from stead.client.question import MOCK_ROWS
+from stead.client.question import mock_size
 from stead.client.selection import Selection, Source
 from stead.client.site import Site
 from stead.client.verbs import Verbs, column_or_verb
@@ -61,7 +61,7 @@ class RemoteDataset(Verbs):
     @property
     def mock(self) -> MockRows:
         """Made-up rows with the same columns, types and bounds: explore for free."""
-        return mock_of(self.name, self.schema, min(MOCK_ROWS, self.schema.people[1]))
+        return mock_of(self.name, self.schema, mock_size(self.schema))
 
     @property
     def frame(self) -> RemoteFrame:

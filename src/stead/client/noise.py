@@ -170,6 +170,11 @@ def calibrated(chosen: Callable[[float], Query], quoted: Callable[[Query], float
     for _ in range(_TRIES):
         query = chosen(aimed)
         paid = quoted(query)
+        if not math.isfinite(paid):
+            raise UsageError(
+                "the accounts of a site pay for no such release: a part of their delta must be set aside for it.",
+                hint="ask the owner for a reserve, or group by public categories",
+            )
         if paid <= epsilon:
             best = query
             if paid > CLOSE * epsilon:

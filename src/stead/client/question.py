@@ -163,7 +163,7 @@ class Question:
             rows: of the question's own dataset; joined datasets have mock rows of their own.
         """
         source, plan, schema = self.source, self.plan(), self.schema
-        mock = mock_of(source.name, source.schema, MOCK_ROWS) if rows is None else rows
+        mock = mock_of(source.name, source.schema, mock_size(source.schema)) if rows is None else rows
         data = mock.data
         if plan.joins:
             data = joined_rows(plan, source.schema, mock.data, lambda name: _mock(Source(source.site, name)))
@@ -234,9 +234,14 @@ def require_purpose(why: str) -> None:
         )
 
 
+def mock_size(schema: Schema) -> int:
+    """How many mock rows stand for a dataset."""
+    return min(MOCK_ROWS, schema.people[1])
+
+
 def _mock(source: Source) -> tuple[Schema, dict[str, np.ndarray]]:
     schema = source.schema
-    return schema, dict(mock_of(source.name, schema, MOCK_ROWS).data)
+    return schema, dict(mock_of(source.name, schema, mock_size(schema)).data)
 
 
-__all__ = ["MOCK_ROWS", "RELEASE_BYTES", "WITHIN", "Question", "Source", "require_purpose"]
+__all__ = ["MOCK_ROWS", "RELEASE_BYTES", "WITHIN", "Question", "Source", "mock_size", "require_purpose"]
