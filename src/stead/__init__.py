@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from stead.client import epsilon as epsilon
     from stead.client import fit as fit
     from stead.client import party as party
+    from stead.client import when as when
     from stead.errors import SteadError as SteadError
     from stead.mpc.session import local_session as local_session
 
@@ -30,12 +31,13 @@ _HOMES = {
     "fit": "stead.client",
     "local_session": "stead.mpc.session",
     "party": "stead.client",
+    "when": "stead.client",
 }
 _ROOMS = ("errors", "testing")
 
 __all__ = [
     "SteadError", "__version__", "ask", "compute", "connect", "demo", "epsilon", "errors", "fit", "local_session",
-    "party", "testing",
+    "party", "testing", "when",
 ]  # fmt: skip
 
 

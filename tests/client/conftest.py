@@ -31,13 +31,16 @@ from stead.learn.site import QuerySite, Seat, TrainingSite
 from stead.net.certificates import make_identity
 from stead.plans.analysis import parts
 from stead.plans.engine import NumpyEngine
+from stead.plans.exact import release
 from stead.plans.features import encode_rows
+from stead.plans.joining import joined_rows, joined_schema
 from stead.plans.plan import decode_plan, plan_hash
 from stead.plans.price import price
 from stead.plans.query import Query
-from stead.plans.sums import run_reference
-from stead.privacy.accounts import Target, amounts, epsilon_spent
-from stead.privacy.mechanisms import GaussianMechanism
+from stead.plans.sums import run_exact
+from stead.privacy import reserve
+from stead.privacy.accounts import Target, epsilon_spent
+from stead.privacy.slack import slack
 
 TARGET = Target(8.0, 1e-6)
 
@@ -96,12 +99,13 @@ class Node:
     reason: str = ""
     approvers: tuple = ()
     enrolled: set = field(default_factory=set)
-    asked: list = field(default_factory=list)
+    heard: list = field(default_factory=list)
     answers: dict = field(default_factory=dict)
     sessions: dict = field(default_factory=dict)
     spent: tuple = (0,) * len(TARGET.orders)
     disclosures: int = 0
     lose_replies: int = 0
+    others: dict = field(default_factory=dict)
 
     def __post_init__(self):
         self.key = Key.generate(self.entropy)
@@ -174,15 +178,30 @@ class Node:
         card = DatasetCard(
             "heart", self.schema, purpose="cardiac risk research", contact="data@north.example", licence="research"
         )
-        view = messages.DatasetView(card, (self.account(),), ("counts and means: automatic up to epsilon 0.5",))
-        return messages.Datasets(self.name, message.project or "risk", (view,))
+        cards = [card, *(DatasetCard(name, schema) for name, (schema, _) in self.others.items())]
+        rules = ("counts and means: automatic up to epsilon 0.5",)
+        views = tuple(messages.DatasetView(each, (self.account(),), rules) for each in cards)
+        return messages.Datasets(self.name, message.project or "risk", views)
+
+    def table(self, name):
+        return self.others.get(name, (self.schema, self.rows))
+
+    def asked(self, plan):
+        """The schema and the rows that a plan reads."""
+        if not isinstance(plan, Query):
+            return self.schema, self.rows
+        schema, rows = self.table(plan.dataset)
+        whole = joined_schema(plan, schema, lambda name: self.table(name)[0])
+        return whole, joined_rows(plan, schema, rows, self.table)
 
     def Preview(self, message, sender):
-        event = price(decode_plan(message.plan), self.schema, sites=message.sites, colluders=message.colluders).event
-        cost = amounts(event, TARGET.orders) if event else (0,) * len(TARGET.orders)
+        plan = decode_plan(message.plan)
+        event = price(plan, self.asked(plan)[0], sites=message.sites, colluders=message.colluders).event
+        cost = reserve.price(event, TARGET.orders).amounts if event else (0,) * len(TARGET.orders)
+        alone = epsilon_spent(Target(8.0, 1e-6 - slack(event)), cost) if event else float("inf")
         after = tuple(a + b for a, b in zip(self.spent, cost, strict=True))
         return messages.Quote(
-            epsilon=epsilon_spent(TARGET, cost) if event else float("inf"),
+            epsilon=alone,
             delta=1e-6,
             accounts=(self.account(),),
             accounts_after=(self.account(after, disclosures=int(event is None)),),
@@ -196,12 +215,12 @@ class Node:
 
     def charge(self, message, sender, outlet, *, sites=1, colluders=0):
         plan = decode_plan(message.plan)
-        event = price(plan, self.schema, sites=sites, colluders=colluders).event
+        event = price(plan, self.asked(plan)[0], sites=sites, colluders=colluders).event
         charges = ()
         if event is None:
             self.disclosures += 1
         else:
-            cost = amounts(event, TARGET.orders)
+            cost = reserve.price(event, TARGET.orders).amounts
             self.spent = tuple(a + b for a, b in zip(self.spent, cost, strict=True))
             charges = (Charge("project/risk", cost),)
         return self.log(
@@ -226,20 +245,14 @@ class Node:
         return self.decision == "ask"
 
     def AskAnswer(self, message, sender):
-        self.asked.append(message)
+        self.heard.append(message)
         if message.release not in self.answers:
             if self.waits():
                 return messages.Waiting("7f3a-22c1", self.approvers, self.reason)
             self.charge(message, sender, "answer")
             query = decode_plan(message.plan)
-            exact = run_reference(query, self.schema, self.rows)
-            sizes = [part.size for part in parts(query, self.schema)]
-            blocks = np.split(exact, np.cumsum(sizes)[:-1])
-            noisy = [
-                GaussianMechanism(sigma).add(block, self.entropy)
-                for sigma, block in zip(query.sigmas, blocks, strict=True)
-            ]
-            body = encode(np.concatenate(noisy).astype("<i8").tobytes())
+            schema, rows = self.asked(query)
+            body = release(query, schema, run_exact(query, schema, rows), self.entropy)
             stored = ResultStored(
                 at=self.clock.now(), release=message.release, result_hash=hashlib.sha256(body).digest()
             )
@@ -248,7 +261,7 @@ class Node:
         return messages.Released(message.release, body, self.receipt(index))
 
     def OpenSession(self, message, sender):
-        self.asked.append(message)
+        self.heard.append(message)
         if message.release not in self.sessions:
             if self.waits():
                 return messages.Waiting("7f3a-22c1", self.approvers, self.reason)
@@ -270,8 +283,9 @@ class Node:
     def participant(self, header, plan):
         seat = Seat(header, self.key, self.entropy)
         if isinstance(plan, Query):
-            lengths = tuple(part.size for part in parts(plan, self.schema))
-            return QuerySite(seat, run_reference(plan, self.schema, self.rows), sigmas=plan.sigmas, lengths=lengths)
+            schema, rows = self.asked(plan)
+            lengths = tuple(part.size for part in parts(plan, schema))
+            return QuerySite(seat, run_exact(plan, schema, rows).vector, sigmas=plan.sigmas, lengths=lengths)
         x, y = encode_rows(plan.encoding, self.schema, self.rows)
         examples = Examples(x, y, np.arange(len(x)))
         return TrainingSite(seat, plan, engine=NumpyEngine(), examples=examples, rows_at_most=self.schema.people[1])
@@ -292,6 +306,74 @@ class Node:
             reason=message.reason,
         )
         return messages.SessionClosed(message.release, self.receipt(self.log(ended)))
+
+
+def visits_schema(rows_per_person=3):
+    return Schema(
+        population="heart patients",
+        unit="patient",
+        people=(300, 500),
+        person="pid",
+        rows_per_person=rows_per_person,
+        columns=(
+            Column("pid", "text"),
+            Column("age", "integer", bounds=Bounds(18, 100), unit="years"),
+            Column("sex", "category", categories=("F", "M")),
+            Column("weight", "real", bounds=Bounds(35, 150), unit="kg", missing_rate=0.1),
+            Column("height", "real", bounds=Bounds(1.2, 2.2), unit="m"),
+            Column("admitted", "date", bounds=Bounds(16436, 20088)),
+            Column("left", "date", bounds=Bounds(16436, 20454)),
+            Column("diagnosis", "text"),
+            Column("ill", "boolean", missing_rate=0.05),
+        ),
+    )
+
+
+def visits_rows(rows, seed):
+    generator = np.random.default_rng(seed)
+    people = generator.integers(0, rows // 2, rows)
+    age = generator.integers(18, 101, rows).astype(float)
+    height = generator.normal(1.7, 0.1, rows).clip(1.2, 2.2)
+    weight = (24 * height**2 + generator.normal(0, 8, rows)).clip(35, 150)
+    weight[generator.random(rows) < 0.1] = np.nan
+    admitted = generator.integers(16436, 20089, rows).astype(float)
+    ill = (generator.random(rows) < 1 / (1 + np.exp(-(age - 60) / 10))).astype(object)
+    ill[generator.random(rows) < 0.05] = None
+    return {
+        "pid": np.array([f"p{who}" for who in people], dtype=object),
+        "age": age,
+        "sex": np.where(generator.random(rows) < 0.4, "F", "M").astype(object),
+        "weight": weight,
+        "height": height,
+        "admitted": admitted,
+        "left": admitted + generator.integers(0, 366, rows),
+        "diagnosis": generator.choice(["I21.0", "I21.4", "I50", "J18"], rows, p=[0.4, 0.3, 0.25, 0.05]).astype(object),
+        "ill": ill,
+    }
+
+
+def lab_schema():
+    return Schema(
+        population="heart patients",
+        unit="patient",
+        people=(300, 500),
+        person="who",
+        rows_per_person=2,
+        columns=(
+            Column("who", "text"),
+            Column("ldl", "real", bounds=Bounds(0, 10), unit="mmol/l"),
+            Column("age", "integer", bounds=Bounds(0, 120)),
+        ),
+    )
+
+
+def lab_rows(rows, seed):
+    generator = np.random.default_rng(seed)
+    return {
+        "who": np.array([f"p{who}" for who in generator.integers(0, rows, rows)], dtype=object),
+        "ldl": generator.uniform(0, 10, rows),
+        "age": generator.integers(0, 121, rows).astype(float),
+    }
 
 
 @pytest.fixture
@@ -323,6 +405,19 @@ def make_node(clock, scientist):
 @pytest.fixture
 def node(make_node):
     return make_node()
+
+
+@pytest.fixture
+def clinic(make_node, scientist):
+    """A node with dates, texts, several rows of a person, and a second dataset of the same people."""
+    node = make_node("Clinic", seed=21)
+    node.others = {"visits": (visits_schema(), visits_rows(800, 5)), "lab": (lab_schema(), lab_rows(300, 6))}
+    return node, attach(node, scientist, url="local://clinic", project="risk")
+
+
+@pytest.fixture
+def visits(clinic):
+    return clinic[1]["visits"]
 
 
 @pytest.fixture

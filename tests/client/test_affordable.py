@@ -70,7 +70,7 @@ def test_the_hint_of_a_joint_question_can_be_paid_at_every_site(network):
 def test_nothing_fits_an_empty_purse(network):
     heart = network["north"]["heart"]
     question = heart.agg(patients=heart.count())
-    within, _ = refused(lambda: question.answer(within=0.01, why="too exact"))
+    within, _ = refused(lambda: question.answer(within=0.002, why="too exact"))
     while True:
         try:
             question.answer(within=within, why="spending all of it")

@@ -217,7 +217,7 @@ def test_mistakes_are_told_before_anything_is_sent(three, model, change, error, 
     with pytest.raises(error) as caught:
         fit(model, sites, **given)
     assert text in str(caught.value)
-    assert [node.asked for node in nodes] == [[], [], []]
+    assert [node.heard for node in nodes] == [[], [], []]
 
 
 def test_models_that_do_not_fit_are_refused_by_name(three):

@@ -72,7 +72,7 @@ def test_a_training_is_rehearsed_without_a_message(cut_off, model, privacy):
     assert all(torch.isfinite(part).all() for part in run.model.parameters())
     for shown in (repr(run), run._repr_html_()):
         assert "on mock rows · nothing was sent, nothing is spent" in shown
-    assert [node.asked for node in nodes] == [[], [], []]
+    assert [node.heard for node in nodes] == [[], [], []]
     assert [len(node.leaves) for node in nodes] == leaves
 
 

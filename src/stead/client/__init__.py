@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stead.client.cases import when as when
     from stead.client.computing import compute as compute
     from stead.client.fitting import fit as fit
     from stead.client.joint import JointQuestion as JointQuestion
@@ -26,9 +27,10 @@ _HOMES = {
     "epsilon": "stead.client.training_plan",
     "fit": "stead.client.fitting",
     "party": "stead.client.parties",
+    "when": "stead.client.cases",
 }
 
-__all__ = ["JointQuestion", "Stead", "ask", "attach", "compute", "connect", "epsilon", "fit", "party"]
+__all__ = ["JointQuestion", "Stead", "ask", "attach", "compute", "connect", "epsilon", "fit", "party", "when"]
 
 
 def __getattr__(name: str) -> Any:

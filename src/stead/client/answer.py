@@ -10,25 +10,20 @@ from typing import Any
 import numpy as np
 
 from stead.adapters.pandas import data_frame
-from stead.adapters.plots import Bars, bars
-from stead.client import render
+from stead.adapters.plots import Picture, picture
+from stead.adapters.polars import polars_frame
+from stead.client import render, tables
+from stead.client.pictures import panels
 from stead.client.receipt import Receipt
+from stead.client.tables import AnswerColumn, Block, Key
+from stead.core.dates import iso
 from stead.core.schema import Schema
 from stead.errors import UsageError
-from stead.plans.analysis import group_keys, key_values
-from stead.plans.query import Histogram, Query
+from stead.plans.analysis import asked_schema, group_keys
+from stead.plans.query import Query
+from stead.plans.values import Constant
 
 CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class AnswerColumn:
-    """One column of the answer's table: a number and its error for each group."""
-
-    label: str
-    aggregate: str
-    values: np.ndarray
-    errors: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,13 +33,17 @@ class Answer:
     Attributes:
         title: the dataset and its site, or the sites.
         query: the plan that was answered.
-        schema: the public schema that it was asked under.
-        values: aggregate name to natural units, shape (groups, cells).
+        schema: the public schema that it was asked under, of the joined rows.
+        values: aggregate name to natural units, shape (groups, cells), one axis for each kind of key.
         errors: half-widths of the same shapes; at 95 % all true values lie within them, jointly.
         receipts: one for each site; none for mock rows.
         mock: made from mock rows, without noise.
         size_bytes: frames exchanged with several sites; 0 for one site.
         disclosed: exact, without differential privacy; ``errors`` are of rounding alone.
+        keys: the private keys that are shown; ``None`` without private keys.
+        people: the noisy number of people of each of them.
+        people_error: the half-width of these numbers.
+        vector: the released integers, before they were read.
     """
 
     title: str
@@ -56,6 +55,10 @@ class Answer:
     mock: bool = False
     size_bytes: int = 0
     disclosed: bool = False
+    keys: tuple[Constant, ...] | None = None
+    people: np.ndarray | None = None
+    people_error: float = 0.0
+    vector: np.ndarray | None = None
 
     @property
     def receipt(self) -> Receipt:
@@ -70,39 +73,48 @@ class Answer:
 
     @property
     def columns(self) -> tuple[AnswerColumn, ...]:
-        """The released numbers as columns with one row for each group; a histogram has a column for each cell."""
-        found: list[AnswerColumn] = []
-        for aggregate in self.query.aggregates:
-            values = self._grid(self.values[aggregate.name])
-            errors = self._grid(self.errors[aggregate.name])
-            labels = [aggregate.name]
-            if isinstance(aggregate, Histogram):
-                labels = [f"{aggregate.name} {cell}" for cell in cell_labels(aggregate, self.schema)]
-            for index, label in enumerate(labels):
-                found.append(AnswerColumn(label, aggregate.name, values[:, index], errors[:, index]))
-        return tuple(found)
+        """The released numbers as columns with one row for each group; several numbers have a column each."""
+        return (*self._people(), *tables.columns(self))
 
     @property
-    def groups(self) -> tuple[tuple[str | bool, ...], ...]:
-        """The public values of each group's keys, in the order of the rows; one empty tuple without ``group_by``."""
-        return tuple(product(*group_keys(self.query, self.schema)))
+    def key_names(self) -> tuple[str, ...]:
+        """The columns that make the groups, a private one first."""
+        private = self.query.private_keys
+        return self.query.group_by if private is None else (private.column, *self.query.group_by)
+
+    @property
+    def groups(self) -> tuple[tuple[Key, ...], ...]:
+        """The values of each group's keys, in the order of the rows; one empty tuple without groups."""
+        public = group_keys(self.query, self.schema)
+        private = self.query.private_keys
+        if private is None:
+            return tuple(product(*public))
+        is_date = asked_schema(self.query, self.schema).column(private.column).kind == "date"
+        shown = self.keys or ()
+        return tuple(product([iso(float(key)) if is_date else key for key in shown], *public))
 
     def __getitem__(self, name: str) -> np.ndarray:
+        if name == "people" and self.people is not None:
+            return self.people
         if name not in self.values:
             raise UsageError(f"the answer has no {name!r}.", hint="it has " + ", ".join(self.values))
         return self.values[name]
 
     def to_dict(self) -> dict[str, list[Any]]:
         """Plain lists by column: the group keys, then each number and its error (``patients``, ``patients ±``)."""
-        keys = {name: [group[i] for group in self.groups] for i, name in enumerate(self.query.group_by)}
+        found: dict[str, list[Any]] = {
+            name: [group[i] for group in self.groups] for i, name in enumerate(self.key_names)
+        }
         for column in self.columns:
-            keys[column.label] = column.values.tolist()
-            keys[f"{column.label} ±"] = column.errors.tolist()
-        return keys
+            found[column.label] = column.values.tolist()
+            if column.errors is not None:
+                found[f"{column.label} ±"] = column.errors.tolist()
+        return found
 
     def to_numpy(self) -> np.ndarray:
-        """The values alone, shape (groups, columns)."""
-        return np.stack([column.values for column in self.columns], axis=1)
+        """The numbers alone, shape (groups, columns)."""
+        numbers = [column.values for column in self.columns if column.errors is not None]
+        return np.stack(numbers, axis=1) if numbers else np.zeros((len(self.groups), 0))
 
     def to_pandas(self) -> Any:
         """A ``pandas.DataFrame`` of ``to_dict``.
@@ -112,29 +124,44 @@ class Answer:
         """
         return data_frame(self.to_dict())
 
-    def plot(self) -> Any:
-        """Bars with error bars, one panel for each aggregate: a matplotlib figure if there is one, else an SVG."""
-        groups = [" · ".join(str(key) for key in group) for group in self.groups]
-        panels = []
-        for aggregate in self.query.aggregates:
-            columns = [column for column in self.columns if column.aggregate == aggregate.name]
-            labels = [
-                " ".join(filter(None, (group, column.label.removeprefix(aggregate.name).strip())))
-                for group in groups
-                for column in columns
-            ]
-            values = np.array([column.values[row] for row in range(len(groups)) for column in columns])
-            errors = np.array([column.errors[row] for row in range(len(groups)) for column in columns])
-            panels.append(Bars(aggregate.name, tuple(labels), values, errors, self._unit(aggregate.column)))
-        return bars(self._caption(), panels)
+    def to_polars(self) -> Any:
+        """A ``polars.DataFrame`` of ``to_dict``.
+
+        Raises:
+            MissingExtra: Polars is not installed.
+        """
+        return polars_frame(self.to_dict())
+
+    def plot(self) -> Picture:
+        """A panel for each aggregate, with error bars: a matplotlib figure if there is one, else an SVG.
+
+        Counts, means and histograms are bars, survival curves steps with a band, regressions points on a line.
+        """
+        return picture(self._caption(), panels(self, self._people()))
 
     def __repr__(self) -> str:
-        header, rows = self._table()
-        return f"{self._caption()}\n{render.table(header, rows)}"
+        return "\n".join([self._caption(), *(_text(block) for block in self._blocks())])
 
     def _repr_html_(self) -> str:
-        header, rows = self._table()
-        return render.table_html(header, rows, caption=self._caption())
+        found = [
+            render.table_html(block.header, block.rows, caption=block.title if number else self._captioned(block))
+            for number, block in enumerate(self._blocks())
+        ]
+        return "".join(found)
+
+    def _captioned(self, block: Block) -> str:
+        return f"{self._caption()} · {block.title}" if block.title else self._caption()
+
+    def _blocks(self) -> tuple[Block, ...]:
+        return tables.blocks(self, self._people())
+
+    def _people(self) -> tuple[AnswerColumn, ...]:
+        """The number of people of each private key, on each of its rows."""
+        if self.people is None:
+            return ()
+        each = len(self.groups) // max(1, len(self.people))
+        values = np.repeat(np.asarray(self.people, dtype=np.float64), each)
+        return (AnswerColumn("people", "people", values, np.full(len(values), self.people_error)),)
 
     def _caption(self) -> str:
         if self.mock:
@@ -144,29 +171,7 @@ class Answer:
             return f"Disclosed · {self.title} · NOT PRIVATE: no noise, ± of rounding alone · {proof}"
         return f"Answer · {self.title} · ± at 95 %, jointly · {proof}"
 
-    def _table(self) -> tuple[list[str], list[list[str]]]:
-        columns = self.columns
-        if len(self.groups) == 1 and len(columns) > 1:
-            pairs = [[c.label, render.with_error(c.values[0], c.errors[0])] for c in columns]
-            return ["", "value"], pairs
-        header = [*self.query.group_by, *(column.label for column in columns)]
-        rows = [
-            [*map(str, group), *(render.with_error(c.values[row], c.errors[row]) for c in columns)]
-            for row, group in enumerate(self.groups)
-        ]
-        return header, rows
 
-    def _grid(self, values: np.ndarray) -> np.ndarray:
-        return np.asarray(values, dtype=np.float64).reshape(len(self.groups), -1)
-
-    def _unit(self, column: str | None) -> str:
-        return self.schema.column(column).unit if column else ""
-
-
-def cell_labels(histogram: Histogram, schema: Schema) -> tuple[str, ...]:
-    """What each cell of a histogram holds: ``[18, 40)`` or a category."""
-    if not histogram.edges:
-        return tuple(str(value) for value in key_values(schema.column(histogram.column)))
-    last = len(histogram.edges) - 2
-    pairs = zip(histogram.edges, histogram.edges[1:], strict=False)
-    return tuple(f"[{low:g}, {high:g}{']' if i == last else ')'}" for i, (low, high) in enumerate(pairs))
+def _text(block: Block) -> str:
+    table = render.table(block.header, block.rows)
+    return f"{block.title}\n{table}" if block.title else table

@@ -14,7 +14,7 @@ from stead.client.affordable import saying_what_fits
 from stead.client.answer import Answer
 from stead.client.dataset import RemoteDataset
 from stead.client.expressions import Aggregation
-from stead.client.joint import one_schema, refuse_denied
+from stead.client.joint import joined_schema_of, one_schema, refuse_denied
 from stead.client.preview import Preview
 from stead.client.question import RELEASE_BYTES, WITHIN, Question, require_purpose
 from stead.client.relay import TIMEOUT_S, Relay, carry_over
@@ -83,8 +83,8 @@ class Computation:
 
     @property
     def schema(self) -> Schema:
-        """The schema that all owners share."""
-        return one_schema(self.owners)
+        """The schema of the rows that are read, which all owners share."""
+        return joined_schema_of(self.question.plan(), self.owners)
 
     @property
     def sites(self) -> tuple[Site, ...]:

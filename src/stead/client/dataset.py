@@ -5,12 +5,14 @@ from __future__ import annotations
 import html
 
 from stead.client import render
-from stead.client.expressions import Aggregation, ColumnExpression, column_text
-from stead.client.frame import RemoteFrame, column_or_verb
+from stead.client.expressions import ColumnExpression, column_text
+from stead.client.frame import RemoteFrame
 from stead.client.mock import MockRows, mock_of
 from stead.client.preview import budget_text, tightest_account
-from stead.client.question import MOCK_ROWS, Question, Source
+from stead.client.question import mock_size
+from stead.client.selection import Selection, Source
 from stead.client.site import Site
+from stead.client.verbs import Verbs, column_or_verb
 from stead.core.messages import AccountView
 from stead.core.schema import DatasetCard, Schema
 from stead.plans.privacy_words import Explanation, explain
@@ -20,7 +22,7 @@ USUAL_DELTA = 1e-6
 """What an answer's privacy is explained at where the reader has no account yet."""
 
 
-class RemoteDataset:
+class RemoteDataset(Verbs):
     """A dataset of one node: its public card, columns as attributes, and the verbs of a data frame.
 
     ``heart.age`` and ``heart["age"]`` are columns; ``[...]`` also reaches a column that is called like a method.
@@ -67,39 +69,12 @@ class RemoteDataset:
     @property
     def mock(self) -> MockRows:
         """Made-up rows with the same columns, types and bounds: explore for free."""
-        return mock_of(self.name, self.schema, min(MOCK_ROWS, self.schema.people[1]))
+        return mock_of(self.name, self.schema, mock_size(self.schema))
 
     @property
     def frame(self) -> RemoteFrame:
         """All rows."""
-        return RemoteFrame(self.source)
-
-    def filter(self, *conditions: object) -> RemoteFrame:
-        """See ``RemoteFrame.filter``."""
-        return self.frame.filter(*conditions)
-
-    def select(self, *columns: str | ColumnExpression) -> RemoteFrame:
-        """See ``RemoteFrame.select``."""
-        return self.frame.select(*columns)
-
-    def clip(self, column: str | ColumnExpression, low: float, high: float) -> RemoteFrame:
-        """See ``RemoteFrame.clip``."""
-        return self.frame.clip(column, low, high)
-
-    def group_by(self, *columns: str | ColumnExpression) -> RemoteFrame:
-        """See ``RemoteFrame.group_by``."""
-        return self.frame.group_by(*columns)
-
-    def agg(self, **named: Aggregation) -> Question:
-        """See ``RemoteFrame.agg``."""
-        return self.frame.agg(**named)
-
-    def count(self) -> Aggregation:
-        """How many rows there are."""
-        return self.frame.count()
-
-    def __getitem__(self, column: str) -> ColumnExpression:
-        return self.frame[column]
+        return RemoteFrame(Selection(self.source))
 
     def __getattr__(self, name: str) -> ColumnExpression:
         if name.startswith("_"):

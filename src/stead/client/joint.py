@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from msgspec.structs import replace
@@ -13,9 +13,10 @@ from stead.client import render
 from stead.client.affordable import saying_what_fits
 from stead.client.answer import Answer
 from stead.client.dataset import RemoteDataset
-from stead.client.expressions import Aggregation
+from stead.client.aggregation import Aggregation
+from stead.client.noise import NoiseKind, Setting, Wish, calibrated, choose, wish
 from stead.client.preview import Preview
-from stead.client.question import RELEASE_BYTES, WITHIN, Question, require_purpose
+from stead.client.question import RELEASE_BYTES, Question, account_delta, noise_notes, require_purpose
 from stead.client.sessions import SessionTerms, SitesChannel
 from stead.client.site import Site
 from stead.core import messages
@@ -26,10 +27,15 @@ from stead.learn.fleet import Fleet
 from stead.learn.header import Header, model_hash
 from stead.learn.masks import IntVector
 from stead.plans.analysis import parts
-from stead.plans.bars import error_bars, sigmas_for
+from stead.plans.bars import error_bars
 from stead.plans.decode import decode_answer
+from stead.plans.joining import joined_schema
 from stead.plans.plan import encode_plan, plan_hash
 from stead.plans.query import Query
+from stead.plans.query_price import require_additive
+
+if TYPE_CHECKING:
+    from stead.client.rounds import Rounds, RoundsPending
 
 RING_BITS: Final = 64
 
@@ -70,6 +76,19 @@ def one_schema(sites: Sequence[RemoteDataset]) -> Schema:
     least = min(site.schema.people[0] for site in sites)
     most = max(site.schema.people[1] for site in sites)
     return replace(first.schema, people=(least, most))
+
+
+def joined_schema_of(query: Query, sites: Sequence[RemoteDataset]) -> Schema:
+    """The schema of the rows that a question reads, which all sites share: joined datasets must agree as well.
+
+    Raises:
+        UsageError: see ``one_schema``; or a site has no dataset of a joined name.
+    """
+
+    def find(name: str) -> Schema:
+        return one_schema([RemoteDataset(site.source.site, name) for site in sites])
+
+    return joined_schema(query, one_schema(sites), find)
 
 
 def quotes(sites: Sequence[Site], plan: bytes, outlet: Outlet, *, colluders: int) -> dict[str, messages.Quote]:
@@ -122,30 +141,73 @@ class JointQuestion:
             raise UsageError(
                 f"the question is about {self.question.source.name!r}, the sites' datasets are {self.sites[0].name!r}."
             )
+        require_additive(self.question.plan())
+        parts(self.question.plan(), self.schema)
 
     @property
     def schema(self) -> Schema:
-        """The schema that all sites share."""
-        return one_schema(self.sites)
+        """The schema of the rows that are read, which all sites share."""
+        return joined_schema_of(self.question.plan(), self.sites)
 
     @property
     def title(self) -> str:
         """``heart · North, South, East``."""
         return f"{self.sites[0].name} · {', '.join(site.name for site in self._nodes)}"
 
-    def plan(self, within: float) -> Query:
-        """The plan, with the noise of all sites together chosen for ``within``."""
-        bare, schema, people = self.question.plan(), self.schema, self._people
-        sigmas = sigmas_for(bare, schema, within, sites=len(self.sites), colluders=self.colluders, people=people)
-        return self.question.plan(sigmas)
+    def setting(self) -> Setting:
+        """The public facts that the noise of all sites together is chosen by."""
+        return Setting(
+            self.schema,
+            sites=len(self.sites),
+            colluders=self.colluders,
+            people=self._people,
+            delta=min(account_delta(site.source) for site in self.sites),
+        )
 
-    def preview(self, *, within: float = WITHIN) -> Preview:
-        """Error bars over all sites, and each site's price and decision. Spends nothing."""
-        plan = self.plan(within)
-        found = quotes(self._nodes, encode_plan(plan), "join", colluders=self.colluders)
-        return Preview(self.title, self.bars(plan), found, plan.sigmas)
+    def plan(self, wished: Wish) -> Query:
+        """The plan, with the noise of all sites together; for a wished price the dearest site's quote decides.
 
-    def answer(self, *, why: str, within: float = WITHIN) -> Answer | JointPending:
+        Raises:
+            UsageError: no noise is like that.
+        """
+        bare, setting, price = self.question.plan(), self.setting(), wished.epsilon
+        if price is None:
+            return choose(bare, setting, wished)
+        return calibrated(
+            lambda aimed: choose(bare, setting, Wish(epsilon=aimed, noise=wished.noise)),
+            lambda query: max(quote.epsilon for quote in self.quoted(query).values()),
+            price,
+        )
+
+    def preview(
+        self,
+        *,
+        within: float | None = None,
+        epsilon: float | None = None,
+        sigmas: Sequence[float] | None = None,
+        noise: NoiseKind = "auto",
+    ) -> Preview:
+        """Error bars over all sites, and each site's price and decision. Spends nothing.
+
+        Args:
+            within: see ``Question.preview``; of all sites together.
+            epsilon: the wished price at the dearest site instead.
+            sigmas: the noise of all sites together instead.
+            noise: noise that several sites add up is Gaussian.
+        """
+        plan = self.plan(wish(within, epsilon, sigmas, noise))
+        notes = noise_notes(plan, self.question.selection)
+        return Preview(self.title, self.bars(plan), self.quoted(plan), plan.sigmas, notes)
+
+    def answer(
+        self,
+        *,
+        why: str,
+        within: float | None = None,
+        epsilon: float | None = None,
+        sigmas: Sequence[float] | None = None,
+        noise: NoiseKind = "auto",
+    ) -> Answer | JointPending:
         """Ask it: one ``Answer``, or a ``JointPending`` while an owner decides.
 
         Raises:
@@ -153,9 +215,14 @@ class JointQuestion:
             Refused: a site's rules or budget do not allow it; then no site goes on.
         """
         require_purpose(why)
-        plan = self.plan(within)
+        wished = wish(within, epsilon, sigmas, noise)
+        with saying_what_fits(lambda wider: self.preview(within=wider), wished.relative):
+            return self.ask(self.plan(wished), why)
+
+    def ask(self, plan: Query, why: str) -> Answer | JointPending:
+        """Send the question with its noise to all sites, after none of them would refuse it."""
         encoded = encode_plan(plan)
-        found = quotes(self._nodes, encoded, "join", colluders=self.colluders)
+        found = self.quoted(plan)
         refuse_denied(found)
         terms = SessionTerms(self._nodes[0].scientist.entropy.take(RELEASE_BYTES), encoded, "join", why)
         header = Header(
@@ -172,14 +239,17 @@ class JointQuestion:
         )
         asking = {name for name, quote in found.items() if quote.decision == "ask"}
         channel = SitesChannel(self._nodes, terms, header.to_bytes(), ask_first=asking)
-        with saying_what_fits(lambda wider: self.preview(within=wider), within):
-            return JointPending(self, plan, header, channel).refresh()
+        return JointPending(self, plan, header, channel).refresh()
 
     def bars(self, plan: Query, answer: IntVector | None = None) -> dict[str, np.ndarray]:
         """Half-widths over all sites together."""
         return error_bars(
             plan, self.schema, sites=len(self.sites), colluders=self.colluders, people=self._people, answer=answer
         )
+
+    def quoted(self, plan: Query) -> dict[str, messages.Quote]:
+        """What the question with its noise costs at each site. Spends nothing."""
+        return quotes(self._nodes, encode_plan(plan), "join", colluders=self.colluders)
 
     @property
     def _nodes(self) -> tuple[Site, ...]:
@@ -248,6 +318,7 @@ class JointPending:
             errors=asked.bars(plan, total),
             receipts=self.channel.receipts,
             size_bytes=self.channel.size_bytes,
+            vector=np.asarray(total),
         )
 
     def __repr__(self) -> str:
@@ -264,36 +335,49 @@ class JointPending:
         return [*waiting, ("Next", ".wait() or .refresh()")]
 
 
-def ask(
-    question: Question | Aggregation,
+def ask(  # noqa: PLR0913 - each is a wish of its own
+    question: Question | Aggregation | Rounds,
     sites: Sequence[RemoteDataset],
     *,
     why: str,
-    within: float = WITHIN,
+    within: float | None = None,
+    epsilon: float | None = None,
+    sigmas: Sequence[float] | None = None,
+    noise: NoiseKind = "auto",
     colluders: int = 1,
-) -> Answer | JointPending:
+) -> Answer | JointPending | RoundsPending:
     """One question to all sites: integer sums and noise shares under masks, one answer.
 
     Args:
         question: written against the dataset of any of the sites.
-        sites: the datasets; they must have one name and one schema (sizes may differ).
+        sites: the datasets; they must have one name and one schema (sizes may differ), and so must joined ones.
         why: what the answer is for; recorded in every owner's log.
         within: half-width at 95 %, all cells jointly, as a fraction of the declared range (means) or of the public
-            size of all sites together (counts).
+            size of all sites together (counts); 0.05 where nothing else is given.
+        epsilon: the wished price at the dearest site instead.
+        sigmas: the noise of all sites together instead.
+        noise: noise that several sites add up is Gaussian.
         colluders: sites whose noise shares are not counted on.
 
     Raises:
         PurposeMissing: ``why`` is empty.
         TooFewParties: fewer than two sites.
+        UsageError: what is asked is no sum over the sites.
         Refused: a site's rules or budget do not allow it; then no site goes on.
     """
+    from stead.client.rounds import Rounds
+
+    if isinstance(question, Rounds):
+        _are_datasets(sites)
+        return question.at(tuple(sites), colluders=colluders).answer(why=why, within=within, epsilon=epsilon)
     whole = question.question() if isinstance(question, Aggregation) else question
     if not isinstance(whole, Question):
         raise UsageError(
             f"a question is built from a dataset's columns; got {type(whole).__name__}.",
             hint="for example stead.ask(heart.age.mean(), sites, ...)",
         )
-    return JointQuestion(whole, tuple(sites), colluders).answer(why=why, within=within)
+    asked = JointQuestion(whole, tuple(sites), colluders)
+    return asked.answer(why=why, within=within, epsilon=epsilon, sigmas=sigmas, noise=noise)
 
 
 def _difference(first: Schema, other: Schema) -> str:

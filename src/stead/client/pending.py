@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import hashlib
 
-import numpy as np
 from msgspec.structs import replace
 
 from stead.client import render
 from stead.client.answer import Answer
 from stead.client.receipt import Receipt
 from stead.client.records import Record, Records
+from stead.client.selection import rows_schema
 from stead.client.site import Site
-from stead.core.codec import decode
 from stead.core.leaves import ResultStored
 from stead.core.messages import AskAnswer, Released, Waiting
-from stead.core.schema import Schema
 from stead.errors import BadMessage, BadProof, PartyTimedOut, Refused
-from stead.plans.bars import error_bars
+from stead.plans.bars import error_bars, people_bar
 from stead.plans.decode import decode_answer
+from stead.plans.exact import read_released
 from stead.plans.plan import decode_plan
 from stead.plans.query import Query
 
 LONGEST_PAUSE_S = 60.0
-VECTOR_LIMIT_BYTES = 1 << 24
 
 
 class Pending:
@@ -153,18 +151,6 @@ def check_released(receipt: Receipt, released: Released) -> None:
         raise BadProof(f"the receipt of {receipt.node} proves another release than the one that came with it.")
 
 
-def read_vector(body: bytes) -> np.ndarray:
-    """The released integers of a query: canonical msgpack of one byte string, int64 little-endian.
-
-    Raises:
-        BadMessage: they are not.
-    """
-    raw = decode(body, bytes, limit_bytes=VECTOR_LIMIT_BYTES)
-    if len(raw) % 8:
-        raise BadMessage("a released vector is a whole number of 64-bit integers.")
-    return np.frombuffer(raw, dtype="<i8").astype(np.int64)
-
-
 def _open(site: Site, record: Record, released: Released) -> Answer:
     if released.release != record.release:
         raise BadMessage(f"{site.name} answered another release than the one that was asked for.")
@@ -173,13 +159,18 @@ def _open(site: Site, record: Record, released: Released) -> Answer:
         raise BadMessage("the recorded plan is no query.")
     receipt = site.receipt(released.receipt)
     check_released(receipt, released)
-    schema: Schema = site.view(query.dataset).card.schema
-    vector = read_vector(released.body)
+    schema = rows_schema(query, site)
+    found = read_released(query, released.body)
+    keys = None if found.keys is None else len(found.keys)
     return Answer(
         title=f"{query.dataset} · {site.name}",
         query=query,
         schema=schema,
-        values=decode_answer(query, schema, vector),
-        errors=error_bars(query, schema, answer=vector),
+        values=decode_answer(query, schema, found.vector, keys=keys),
+        errors=error_bars(query, schema, answer=found.vector, keys=keys),
         receipts=(receipt,),
+        keys=found.keys,
+        people=found.people,
+        people_error=people_bar(query, schema, keys=keys) if keys is not None else 0.0,
+        vector=found.vector,
     )

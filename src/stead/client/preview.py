@@ -22,6 +22,7 @@ class Preview:
         quotes: each site's quote, by name.
         sigmas: the noise that gives these error bars, in lattice steps of each part.
         notes: what else must be known before it is asked, as names and texts.
+        noise: the kind of noise.
     """
 
     title: str
@@ -29,6 +30,7 @@ class Preview:
     quotes: Mapping[str, Quote]
     sigmas: tuple[float, ...]
     notes: tuple[tuple[str, str], ...] = ()
+    noise: str = "gaussian"
 
     @property
     def epsilon(self) -> float:

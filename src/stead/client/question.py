@@ -11,146 +11,215 @@ from stead.client import render
 from stead.client.affordable import saying_what_fits
 from stead.client.answer import Answer
 from stead.client.mock import MockRows, mock_of
+from stead.client.noise import DELTA, WITHIN, NoiseKind, Setting, Wish, calibrated, choose, wish
 from stead.client.pending import Pending, send
 from stead.client.preview import Preview
 from stead.client.records import Record
-from stead.client.site import Site
-from stead.client.values import plain_number, several
+from stead.client.selection import Selection, Source, bounds_text
 from stead.core import messages
 from stead.core.schema import Schema
-from stead.errors import PurposeMissing, UsageError
+from stead.errors import PurposeMissing
 from stead.plans.analysis import Part, parts
-from stead.plans.bars import error_bars, sigmas_for
+from stead.plans.bars import error_bars, people_bar
 from stead.plans.decode import decode_answer
+from stead.plans.joining import joined_rows
 from stead.plans.plan import encode_plan
-from stead.plans.query import Aggregate, Query, RowStep
-from stead.plans.sums import run_reference
+from stead.plans.query import Aggregate, Query
+from stead.plans.sums import run_exact
 from stead.plans.words import describe_query
 
-WITHIN = 0.05
 RELEASE_BYTES = 16
 MOCK_ROWS = 1000
 
 
-@dataclass(frozen=True)
-class Source:
-    """A dataset at a site: what every frame and question refers to."""
-
-    site: Site
-    name: str
-
-    @property
-    def schema(self) -> Schema:
-        """The public schema, as last fetched."""
-        return self.site.view(self.name).card.schema
-
-    @property
-    def title(self) -> str:
-        """``heart · North Hospital``."""
-        return f"{self.name} · {self.site.name}"
-
-
 @dataclass(frozen=True, eq=False)
 class Question:
-    """What to release about which rows of one dataset.
+    """What to release about which rows.
 
     Attributes:
-        source: the dataset.
-        steps: the row steps, in order.
-        keys: the columns to group by.
+        selection: the dataset, the row steps in order, and the groups.
         aggregates: what is released.
     """
 
-    source: Source
-    steps: tuple[RowStep, ...]
-    keys: tuple[str, ...]
+    selection: Selection
     aggregates: tuple[Aggregate, ...]
+
+    @property
+    def source(self) -> Source:
+        """The dataset."""
+        return self.selection.source
+
+    @property
+    def schema(self) -> Schema:
+        """The public schema of the rows that are read, with joined columns."""
+        return self.selection.rows_schema
 
     def plan(self, sigmas: Sequence[float] = ()) -> Query:
         """The question as the plan that travels.
 
         Args:
-            sigmas: noise standard deviations, one for each released part, in lattice steps.
+            sigmas: standard deviations of Gaussian noise, one for each released part, in lattice steps.
         """
-        return Query(self.source.name, self.steps, self.keys, self.aggregates, tuple(float(s) for s in sigmas))
+        return self.selection.query(self.aggregates, sigmas)
 
     def parts(self) -> tuple[Part, ...]:
         """The released parts, in order. Raises what makes the question impossible."""
-        return parts(self.plan(), self.source.schema)
+        return parts(self.plan(), self.schema)
 
-    def sigmas(self, within: float | None, sigmas: Sequence[float] | None) -> tuple[float, ...]:
-        """The noise for a wished half-width, or the noise itself where it is given.
+    def setting(self) -> Setting:
+        """The public facts that its noise is chosen by."""
+        private = self.selection.private
+        return Setting(
+            self.schema, delta=account_delta(self.source), key_delta=private.delta if private is not None else 0.0
+        )
+
+    def noisy(self, wished: Wish) -> Query:
+        """The plan with the noise that is wished; for a wished price the node's quotes decide.
 
         Raises:
-            UsageError: both are given, or no noise is small enough.
+            UsageError: no noise is like that.
         """
-        if sigmas is None:
-            wished = WITHIN if within is None else plain_number(within, "within")
-            return sigmas_for(self.plan(), self.source.schema, wished)
-        if within is not None:
-            raise UsageError("give `within` or `sigmas`, not both.")
-        given = several(sigmas, "sigmas", "one sigma for each released part; within= chooses them")
-        return tuple(plain_number(sigma, "a sigma") for sigma in given)
+        bare, setting, price = self.plan(), self.setting(), wished.epsilon
+        if price is None:
+            return choose(bare, setting, wished)
+        return calibrated(
+            lambda aimed: choose(bare, setting, Wish(epsilon=aimed, noise=wished.noise)),
+            lambda query: max(quote.epsilon for quote in self.quoted(query).values()),
+            price,
+        )
 
     def explain(self) -> str:
         """The question in words and steps, and how far one person can move each released part."""
-        return f"{self.source.title}\n{describe_query(self.plan(), self.source.schema)}"
+        return "\n".join([self.source.title, *self._words()])
 
-    def preview(self, *, within: float | None = None, sigmas: Sequence[float] | None = None) -> Preview:
+    def preview(
+        self,
+        *,
+        within: float | None = None,
+        epsilon: float | None = None,
+        sigmas: Sequence[float] | None = None,
+        noise: NoiseKind = "auto",
+    ) -> Preview:
         """Error bars, cost, what is left and who must approve. Looks at no row, spends nothing.
 
         Args:
             within: the wished half-width at 95 %, for all cells jointly: a fraction of the declared range for
                 means, of the public size for counts.
+            epsilon: the wished price instead: the least noise that it pays for.
             sigmas: the noise itself instead, in lattice steps of each part.
+            noise: ``gaussian``, ``laplace``, or whichever is cheaper.
         """
-        plan, site = self.plan(self.sigmas(within, sigmas)), self.source.site
-        message = messages.Preview(project=site.project, plan=encode_plan(plan), outlet="answer")
-        quote = site.ask(message, messages.Quote)
-        return Preview(self.source.title, error_bars(plan, self.source.schema), {site.name: quote}, plan.sigmas)
+        return self._preview(self.noisy(wish(within, epsilon, sigmas, noise)))
 
     def answer(
-        self, *, why: str = "", within: float | None = None, sigmas: Sequence[float] | None = None
+        self,
+        *,
+        why: str = "",
+        within: float | None = None,
+        epsilon: float | None = None,
+        sigmas: Sequence[float] | None = None,
+        noise: NoiseKind = "auto",
     ) -> Answer | Pending:
         """Ask it: an ``Answer``, or a ``Pending`` while the owner decides.
 
         Args:
             why: what the answer is for; recorded in the owner's log.
-            within: see ``preview``; 0.05 where neither it nor ``sigmas`` is given.
+            within: see ``preview``; 0.05 where neither it nor ``epsilon`` nor ``sigmas`` is given.
+            epsilon: see ``preview``.
             sigmas: see ``preview``.
+            noise: see ``preview``.
 
         Raises:
             PurposeMissing: ``why`` is empty.
             Refused: the owner's rules or the budget do not allow it.
         """
         require_purpose(why)
+        wished = wish(within, epsilon, sigmas, noise)
+        with saying_what_fits(lambda wider: self.preview(within=wider, noise=noise), wished.relative):
+            return self.ask(self.noisy(wished), why)
+
+    def quoted(self, query: Query) -> dict[str, messages.Quote]:
+        """What the question with its noise costs at its site, and who decides. Spends nothing."""
+        site = self.source.site
+        message = messages.Preview(project=site.project, plan=encode_plan(query), outlet="answer")
+        return {site.name: site.ask(message, messages.Quote)}
+
+    def ask(self, query: Query, why: str) -> Answer | Pending:
+        """Send the question with its noise."""
         site = self.source.site
         record = Record(
             release=site.scientist.entropy.take(RELEASE_BYTES),
-            plan=encode_plan(self.plan(self.sigmas(within, sigmas))),
+            plan=encode_plan(query),
             why=why,
             project=site.project,
             asked_at=site.scientist.clock.now(),
         )
-        wished = None if sigmas is not None else WITHIN if within is None else within
-        with saying_what_fits(lambda wider: self.preview(within=wider), wished):
-            return send(site, record)
+        return send(site, record)
 
     def on_mock(self, rows: MockRows | None = None) -> Answer:
-        """The same question on mock rows, without noise: what an answer looks like, for free."""
-        schema, plan = self.source.schema, self.plan()
-        mock = mock_of(self.source.name, schema, MOCK_ROWS) if rows is None else rows
-        values = decode_answer(plan, schema, run_reference(plan, schema, mock.data))
+        """The same question on mock rows, without noise: what an answer looks like, for free.
+
+        Args:
+            rows: of the question's own dataset; joined datasets have mock rows of their own.
+        """
+        source, plan, schema = self.source, self.plan(), self.schema
+        mock = mock_of(source.name, source.schema, mock_size(source.schema)) if rows is None else rows
+        data = mock.data
+        if plan.joins:
+            data = joined_rows(plan, source.schema, mock.data, lambda name: _mock(Source(source.site, name)))
+        exact = run_exact(plan, schema, data)
+        keys = None if exact.keys is None else len(exact.keys)
+        values = decode_answer(plan, schema, exact.vector, keys=keys)
         errors = {name: np.zeros_like(value, dtype=np.float64) for name, value in values.items()}
-        return Answer(self.source.title, plan, schema, values, errors, mock=True)
+        return Answer(
+            source.title,
+            plan,
+            schema,
+            values,
+            errors,
+            mock=True,
+            keys=exact.keys,
+            people=exact.people,
+            vector=exact.vector,
+        )
+
+    def _preview(self, query: Query) -> Preview:
+        bars = error_bars(query, self.schema)
+        return Preview(
+            self.source.title,
+            bars if query.private_keys is None else {"people": np.array(people_bar(query, self.schema)), **bars},
+            self.quoted(query),
+            query.sigmas,
+            noise_notes(query, self.selection),
+            query.noise,
+        )
+
+    def _words(self) -> list[str]:
+        words = describe_query(self.plan(), self.schema).splitlines()
+        return [*words, f"In use: {bounds_text(self.selection.usage, self.schema.unit)}."]
 
     def __repr__(self) -> str:
-        words = describe_query(self.plan(), self.source.schema)
-        return f"{self.source.title}\n{words}\nNext  .preview(within=0.05)  .on_mock()  .answer(within=0.05, why=…)"
+        return f"{self.explain()}\nNext  .preview(within=0.05)  .on_mock()  .answer(within=0.05, why=…)"
 
     def _repr_html_(self) -> str:
-        words = describe_query(self.plan(), self.source.schema).splitlines()
-        return render.facts_html(self.source.title, [("", line) for line in words])
+        return render.facts_html(self.source.title, [("", line) for line in self._words()])
+
+
+def account_delta(source: Source) -> float:
+    """The least delta of the accounts that pay for questions to a dataset, as far as the node shows them."""
+    return min((account.delta for account in source.site.view(source.name).accounts), default=DELTA)
+
+
+def noise_notes(query: Query, selection: Selection) -> tuple[tuple[str, str], ...]:
+    """What else is known of a question with its noise: the kind, the bounds of one person, when a key is shown."""
+    notes = [
+        ("Noise", "discrete Laplace" if query.noise == "laplace" else "discrete Gaussian"),
+        ("In use", bounds_text(selection.usage, selection.source.schema.unit)),
+    ]
+    if query.private_keys is not None:
+        least = query.private_keys.threshold
+        notes.append(("Keys", f"values of {query.private_keys.column} that a noisy number of {least} people have"))
+    return tuple(notes)
 
 
 def require_purpose(why: str) -> None:
@@ -163,3 +232,16 @@ def require_purpose(why: str) -> None:
         raise PurposeMissing(
             "every spend needs a purpose, which the owner's log keeps.", hint='why="Table 1, baseline characteristics"'
         )
+
+
+def mock_size(schema: Schema) -> int:
+    """How many mock rows stand for a dataset."""
+    return min(MOCK_ROWS, schema.people[1])
+
+
+def _mock(source: Source) -> tuple[Schema, dict[str, np.ndarray]]:
+    schema = source.schema
+    return schema, dict(mock_of(source.name, schema, mock_size(schema)).data)
+
+
+__all__ = ["MOCK_ROWS", "RELEASE_BYTES", "WITHIN", "Question", "Source", "mock_size", "require_purpose"]

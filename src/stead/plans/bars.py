@@ -46,6 +46,7 @@ _PROVEN = ("count", "people", "distinct", "sum", "cells")
 _NORMAL_FROM = 2.0
 _HALVINGS = 64
 _ROUNDS = 16
+_SIMULATED_PRECISION = 1e-3
 
 
 def error_bars(  # noqa: PLR0913 - each is a public fact of its own
@@ -57,6 +58,7 @@ def error_bars(  # noqa: PLR0913 - each is a public fact of its own
     people: int | None = None,
     confidence: float = 0.95,
     answer: npt.ArrayLike | None = None,
+    keys: int | None = None,
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Half-widths of intervals that hold for all cells of all aggregates together.
 
@@ -70,6 +72,8 @@ def error_bars(  # noqa: PLR0913 - each is a public fact of its own
         people: the least number of rows of all sites together; ``sites * schema.people[0]`` unless given.
         confidence: the joint probability.
         answer: the released vector; without it the bars are a preview's.
+        keys: with private keys, how many are shown; the answer holds one vector after another, and the confidence is
+            for all keys and their numbers of people together (``people_bar``).
 
     Returns:
         Aggregate name to half-width in natural units, shaped like ``decode_answer``. Rounding onto the lattice is
@@ -81,7 +85,48 @@ def error_bars(  # noqa: PLR0913 - each is a public fact of its own
     layout = parts(query, schema)
     if len(query.sigmas) != len(layout):
         raise UsageError(f"the question releases {len(layout)} parts and carries {len(query.sigmas)} sigmas.")
-    noise = _noise(query, layout, schema, (sites, colluders, people), confidence)
+    noise = _noise(query, layout, schema, (sites, colluders, people), _each(confidence, keys))
+    if keys is None:
+        return _bars(query, schema, layout, noise, answer)
+    vectors = np.asarray(answer, dtype=np.int64)
+    if vectors.shape != (keys * sum(part.size for part in layout),):
+        raise UsageError(f"the answer has shape {vectors.shape}, the question {keys} keys of as many numbers.")
+    if keys == 0:
+        return {name: np.zeros((0, *bar.shape)) for name, bar in _bars(query, schema, layout, noise, None).items()}
+    each = [_bars(query, schema, layout, noise, vector) for vector in vectors.reshape(keys, -1)]
+    return {aggregate.name: np.stack([bars[aggregate.name] for bars in each]) for aggregate in query.aggregates}
+
+
+def people_bar(query: Query, schema: Schema, *, keys: int | None = None, confidence: float = 0.95) -> float:
+    """The half-width of the number of people of each private key that is shown.
+
+    It holds for a key whatever its number is; of keys that few people have, those with noise upwards are shown.
+
+    Args:
+        query: with private keys and all of its noise.
+        schema: as in ``error_bars``.
+        keys: how many are shown.
+        confidence: the joint probability, as in ``error_bars``.
+
+    Raises:
+        UsageError: the question has no private keys.
+    """
+    chosen = query.private_keys
+    if chosen is None:
+        raise UsageError("the question has no private keys.")
+    noise = _noise(query, parts(query, schema), schema, (1, 0, None), _each(confidence, keys))
+    return float(_reach(chosen.sigma, noise, noise.confidence))
+
+
+def _each(confidence: float, keys: int | None) -> float:
+    """The confidence for each of some keys."""
+    return confidence ** (1.0 / max(1, keys or 1)) if 0.0 < confidence < 1.0 else confidence
+
+
+def _bars(
+    query: Query, schema: Schema, layout: tuple[Part, ...], noise: Noise, answer: npt.ArrayLike | None
+) -> dict[str, npt.NDArray[np.float64]]:
+    sites = noise.sites
     axes = tuple(len(keys) for keys in group_keys(query, schema))
     blocks = _blocks(layout, answer)
     bars: dict[str, npt.NDArray[np.float64]] = {}
@@ -154,7 +199,8 @@ def sigmas_for(  # noqa: PLR0913 - each is a public fact of its own
         if first.kind not in _PROVEN:
             simulation = simulation or Simulation(query, schema, noise, None)
             bar = functools.partial(simulation.relative_bar, first.aggregate)
-            sigma = _largest(bar, within, first.aggregate, MAX_SIGMA / first.per_row)
+            top = MAX_SIGMA / max(layout[index].per_row for index in group)
+            sigma = _largest(bar, within, first.aggregate, top, precision=_SIMULATED_PRECISION)
             chosen += [sigma * layout[index].per_row for index in group]
         elif len(group) == 1:
             scale = noise.people * (first.high - first.low if first.kind == "sum" else 1.0)
@@ -179,6 +225,7 @@ def _noise(
     size = sites * schema.people[0] if people is None else people
     if query.private_keys is not None:
         size = max(1, query.private_keys.threshold)  # a key that is just shown
+        cells += 1  # its number of people
     if query.noise == "laplace" and sites > 1:
         raise UsageError("noise that several sites add up is Gaussian.", hint='noise="gaussian"')
     return Noise(sites, colluders, size, confidence ** (1.0 / max(1, cells)), laplace=query.noise == "laplace")
@@ -295,8 +342,10 @@ def _quantile(confidence: float) -> float:
     return -NormalDist().inv_cdf((1.0 - confidence) / 2)
 
 
-def _largest(bar: Callable[[float], float], within: float, aggregate: str, top: float) -> float:
-    """The largest sigma whose bar is at most ``within``; bars grow with sigma."""
+def _largest(
+    bar: Callable[[float], float], within: float, aggregate: str, top: float, *, precision: float = 0.0
+) -> float:
+    """The largest sigma whose bar is at most ``within``, to a part of ``precision``; bars grow with sigma."""
     least = bar(MIN_SIGMA)
     if least > within:
         digits = 10.0 ** (math.floor(math.log10(least)) - 1)
@@ -313,4 +362,6 @@ def _largest(bar: Callable[[float], float], within: float, aggregate: str, top: 
             low = middle
         else:
             high = middle
+        if high <= (1.0 + precision) * low:
+            break
     return low

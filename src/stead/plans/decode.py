@@ -99,7 +99,7 @@ def cell_names(aggregate: Aggregate, query: Query, schema: Schema) -> tuple[str,
     match aggregate:
         case Histogram() | TopK():
             edges = aggregate.edges if isinstance(aggregate, Histogram) else ()
-            return _cell_labels(edges) if edges else _values(aggregate.column, query, schema)
+            return edge_labels(edges) if edges else _values(aggregate.column, query, schema)
         case Quantile():
             return tuple(f"{100 * q:g} %" for q in aggregate.at)
         case Survival():
@@ -121,7 +121,8 @@ def top_order(aggregate: TopK, counts: Array) -> Array:
     return np.argsort(-np.asarray(counts), axis=-1, kind="stable")[..., : aggregate.k]
 
 
-def _cell_labels(edges: tuple[float, ...]) -> tuple[str, ...]:
+def edge_labels(edges: tuple[float, ...]) -> tuple[str, ...]:
+    """What the cells between edges are called: ``[18, 40)``, and ``[65, 120]`` for the last."""
     last = len(edges) - 2
     pairs = zip(edges, edges[1:], strict=False)
     return tuple(f"[{low:g}, {high:g}{']' if i == last else ')'}" for i, (low, high) in enumerate(pairs))

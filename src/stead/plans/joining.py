@@ -5,13 +5,19 @@ Everything that looks at a query's columns is given this schema, so that a join 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from stead.core.schema import Column, DatasetCard, Schema
 from stead.errors import UnboundedContribution, UsageError
 from stead.plans.query import Join, Query
+from stead.plans.sums import first_rows
+
+Table = Mapping[str, npt.ArrayLike]
 
 MAX_JOINS = 4
 MAX_JOINED_ROWS = 1 << 20
@@ -82,3 +88,66 @@ def _join(dataset: str, left: Schema, join: Join, right: Schema) -> Schema:
         )
     columns = tuple(msgspec.structs.replace(column, name=name) for name, column in joined_columns(join, left, right))
     return msgspec.structs.replace(left, columns=left.columns + columns, rows_per_person=rows)
+
+
+def joined_rows(
+    query: Query, schema: Schema, columns: Table, find: Callable[[str], tuple[Schema, Table]]
+) -> dict[str, npt.NDArray[Any]]:
+    """The rows that ``query`` reads, from whole tables: the meaning of a join.
+
+    Each of a person's first ``rows_per_person`` rows meets the person's first ``rows_per_person`` rows of the other
+    table, in the order of both; joins follow one another. Rows without a person are in no question.
+
+    Args:
+        query: the question.
+        schema: of its own dataset.
+        columns: its rows, column name to values of one length.
+        find: schema and rows of another dataset by name.
+
+    Returns:
+        Column name to values, as ``joined_schema`` names them; missing is NaN in a number and ``None`` elsewhere.
+
+    Raises:
+        UsageError: as ``joined_schema``.
+    """
+    joined_schema(query, schema, lambda name: find(name)[0])
+    rows = {name: np.asarray(values) for name, values in columns.items()}
+    for join in query.joins:
+        right, table = find(join.dataset)
+        rows = _meet(join, (schema, rows), (right, {name: np.asarray(values) for name, values in table.items()}))
+        schema = _join(query.dataset, schema, join, right)
+    return rows
+
+
+def _meet(
+    join: Join, left: tuple[Schema, dict[str, npt.NDArray[Any]]], right: tuple[Schema, dict[str, npt.NDArray[Any]]]
+) -> dict[str, npt.NDArray[Any]]:
+    there: dict[object, list[int]] = {}
+    for index, person in _persons(*right):
+        there.setdefault(person, []).append(index)
+    mine: list[int] = []
+    theirs: list[int] = []
+    for index, person in _persons(*left):
+        met = there.get(person, [-1] if join.how == "left" else [])
+        mine += [index] * len(met)
+        theirs += met
+    rows = {name: values[mine] for name, values in left[1].items()}
+    for name, column in joined_columns(join, left[0], right[0]):
+        rows[name] = _taken(right[1][column.name], np.array(theirs, dtype=np.int64))
+    return rows
+
+
+def _persons(schema: Schema, columns: dict[str, npt.NDArray[Any]]) -> list[tuple[int, object]]:
+    """The rows that are used, each with its person."""
+    persons = columns[schema.person or ""].tolist()
+    used = first_rows(schema, columns, len(persons))
+    return [(index, persons[index]) for index in np.flatnonzero(used).tolist()]
+
+
+def _taken(values: npt.NDArray[Any], places: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """The values at ``places``, missing where a place is -1."""
+    if not (places < 0).any():
+        return values[places]
+    missing = np.nan if values.dtype.kind in "iuf" else None
+    padded = values.astype(np.float64) if values.dtype.kind in "iuf" else values.astype(object)
+    return np.append(padded, np.array([missing], dtype=padded.dtype))[places]

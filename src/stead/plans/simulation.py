@@ -54,6 +54,13 @@ class Simulation:
         sigmas = [sigma for part, sigma in zip(self._layout, self._query.sigmas, strict=True) if part.aggregate == name]
         return self._bars(self._aggregate(name), name, sigmas)
 
+    def decoded(self, name: str) -> Floats:
+        """The aggregate's values as they are, then under each draw of noise: shape (1 + draws, groups[, cells])."""
+        sigmas = [
+            sigma for part, sigma in zip(self._layout, self._query.sigmas, strict=True) if part.aggregate == name
+        ]
+        return self._decoded(self._aggregate(name), name, sigmas)
+
     def relative_bar(self, name: str, sigma: float) -> float:
         """The widest half-width as a fraction of the aggregate's scale, with noise of ``sigma`` for what a row adds.
 
@@ -72,6 +79,14 @@ class Simulation:
     def _bars(self, aggregate: Aggregate, name: str, sigmas: list[float]) -> Floats:
         from stead.plans.statistics.simulate import joint_half_widths
 
+        found = self._decoded(aggregate, name, sigmas)
+        groups = next(part.groups for part in self._layout if part.aggregate == name)
+        values = groups * len(cell_names(aggregate, self._query, self._schema))
+        wanted = self._noise.confidence**values
+        widths = joint_half_widths(found[0], found[1:], min(wanted, _SIMULATED))
+        return widths * max(1.0, _quantile(wanted) / _quantile(_SIMULATED))
+
+    def _decoded(self, aggregate: Aggregate, name: str, sigmas: list[float]) -> Floats:
         own = [index for index, part in enumerate(self._layout) if part.aggregate == name]
         starts = np.cumsum([0] + [part.size for part in self._layout])
         vector = np.concatenate([self._vector[starts[index] : starts[index + 1]] for index in own])
@@ -80,11 +95,7 @@ class Simulation:
         scales = np.repeat([self._noise.total(sigma) for sigma in sigmas], [part.size for part in layout])
         query = replace(self._query, aggregates=(aggregate,), sigmas=tuple(sigmas))
         decoded = decode_draws(query, layout, np.concatenate([vector[None, :], vector + scales * units]))
-        found = np.nan_to_num(decoded[name].astype(np.float64))
-        values = layout[0].groups * len(cell_names(aggregate, self._query, self._schema))
-        wanted = self._noise.confidence**values
-        widths = joint_half_widths(found[0], found[1:], min(wanted, _SIMULATED))
-        return widths * max(1.0, _quantile(wanted) / _quantile(_SIMULATED))
+        return np.nan_to_num(decoded[name].astype(np.float64))
 
     def _unit_noise(self, name: str, size: int) -> Floats:
         """The same noise of unit scale each time, so that bars grow smoothly with sigma."""
