@@ -85,9 +85,7 @@ class Setting:
     rounds: int = 1
 
 
-def wish(
-    within: float | None, epsilon: float | None, sigmas: Sequence[float] | None, noise: str = "auto"
-) -> Wish:
+def wish(within: float | None, epsilon: float | None, sigmas: Sequence[float] | None, noise: str = "auto") -> Wish:
     """The wish in what a notebook gave; an error of 0.05 where it gave nothing.
 
     Raises:
@@ -275,9 +273,7 @@ def _epsilon(query: Query, contribution: Contribution, setting: Setting) -> floa
 
 def _width(query: Query, setting: Setting) -> float:
     """How wide the error bars are, over all aggregates alike: the mean of their logarithms."""
-    bars = error_bars(
-        query, setting.schema, sites=setting.sites, colluders=setting.colluders, people=setting.people
-    )
+    bars = error_bars(query, setting.schema, sites=setting.sites, colluders=setting.colluders, people=setting.people)
     widths = [float(np.max(each)) for each in bars.values()]
     if query.private_keys is not None:
         widths.append(people_bar(query, setting.schema))

@@ -24,8 +24,8 @@ from stead.plans.decode import edge_labels
 from stead.plans.values import (
     And,
     Arithmetic,
-    Comparison,
     CompareValues,
+    Comparison,
     Cut,
     Not,
     Number,

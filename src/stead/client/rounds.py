@@ -18,13 +18,13 @@ from stead.client.aggregation import Table
 from stead.client.answer import Answer
 from stead.client.dataset import RemoteDataset
 from stead.client.joint import JointPending, JointQuestion
+from stead.client.narrowing import Narrowing
 from stead.client.newton import Newton
-from stead.client.noise import NoiseKind, Setting, Wish, alone, choose, wish
+from stead.client.noise import NoiseKind, Setting, Wish, alone, wish
 from stead.client.pending import Pending
 from stead.client.preview import Preview, account_text
 from stead.client.question import Question, noise_notes, require_purpose
 from stead.client.receipt import Receipt
-from stead.client.narrowing import Narrowing
 from stead.client.values import plain_number, whole_number
 from stead.core import messages
 from stead.errors import BudgetExceeded, UsageError
@@ -212,9 +212,7 @@ class Rounds:
     def _preview(self, query: Query) -> Preview:
         asked, setting = self.asked(self.method.start), self._setting()
         total = alone(query, setting)
-        quotes = {
-            site: _all_rounds(quote, self.rounds, total) for site, quote in asked.quoted(query).items()
-        }
+        quotes = {site: _all_rounds(quote, self.rounds, total) for site, quote in asked.quoted(query).items()}
         one = render.number(alone(query, replace(setting, rounds=1)), 3)
         notes = (
             ("Rounds", f"{self.rounds}, each a release of its own: ε {one} for one, the cost is of all"),

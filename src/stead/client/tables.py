@@ -114,8 +114,7 @@ def grids(answer: Answered) -> tuple[Grid, ...]:
         cells = _cells(aggregate, answer.query, answer.schema)
         shape = (groups, len(cells))
         values, errors = (
-            np.asarray(held[aggregate.name], dtype=np.float64).reshape(shape)
-            for held in (answer.values, answer.errors)
+            np.asarray(held[aggregate.name], dtype=np.float64).reshape(shape) for held in (answer.values, answer.errors)
         )
         found.append(Grid(aggregate, values, errors, cells, _is_date(aggregate, answer)))
     return tuple(found)

@@ -76,7 +76,9 @@ def value_text(value: Value) -> str:
 def _category_text(value: Case | DatePart | Cut | Relabel) -> str:
     match value:
         case Case():
-            branches = ".".join(f"when({predicate_text(where)}).then({value_text(then)})" for where, then in value.branches)
+            branches = ".".join(
+                f"when({predicate_text(where)}).then({value_text(then)})" for where, then in value.branches
+            )
             return branches + (f".otherwise({value_text(value.otherwise)})" if value.otherwise is not None else "")
         case DatePart():
             return f"{value.column}.{value.part}()"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -124,7 +125,7 @@ def top_order(aggregate: TopK, counts: Array) -> Array:
 def edge_labels(edges: tuple[float, ...]) -> tuple[str, ...]:
     """What the cells between edges are called: ``[18, 40)``, and ``[65, 120]`` for the last."""
     last = len(edges) - 2
-    pairs = zip(edges, edges[1:], strict=False)
+    pairs = itertools.pairwise(edges)
     return tuple(f"[{low:g}, {high:g}{']' if i == last else ')'}" for i, (low, high) in enumerate(pairs))
 
 

@@ -82,7 +82,7 @@ class Rows:
         self.values[column.name] = held if column.bounds is None else clip(held, column.bounds)
 
 
-def evaluate(value: Value, rows: Rows, column: Column | None = None) -> Floats:
+def evaluate(value: Value, rows: Rows, column: Column | None = None) -> Floats:  # noqa: PLR0911 - one for each kind
     """The value of each row, NaN where it is missing.
 
     Args:
@@ -230,7 +230,7 @@ def _date_part(value: DatePart, held: Floats) -> Floats:
 def _relabel(value: Relabel, rows: Rows, labels: tuple[str, ...]) -> Floats:
     source = rows.schema.column(value.column)
     held = rows.take(value.column).tolist()
-    texts = held if source.kind == "text" else [None if h != h else source.categories[int(h)] for h in held]  # noqa: PLR0124
+    texts = held if source.kind == "text" else [None if math.isnan(h) else source.categories[int(h)] for h in held]
     places = {label: float(index) for index, label in enumerate(labels)}
     rest = math.nan if value.otherwise is None else places[value.otherwise]
 

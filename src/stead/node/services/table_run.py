@@ -68,7 +68,7 @@ def run(cursor: duckdb.DuckDBPyConnection, query: Query, sources: Sources) -> Ex
 
 
 def _adds_plainly(query: Query, sources: Sources, layout: tuple[Part, ...]) -> bool:
-    """Whether chosen rows of one table are only counted and summed, by integers of 32 bits: the common case, in one pass."""
+    """Whether chosen rows of one table are only counted and summed, in integers of 32 bits: one pass does it."""
     plain = all(part.kind in ("count", "sum") and part.per_row < _INT32 for part in layout)
     alone = query.private_keys is None and not query.joins
     return plain and alone and sources.own.people[1] < _INT32 and usage(query, sources.own).chosen
