@@ -1,7 +1,7 @@
 """Canaries: values planted in rows, looked for in every byte that leaves a node and in every file outside its data.
 
 A rare number, a rare integer, a name and a note, how many rows there are, and the exact integers of each question that
-is asked. The one place where numbers may be is the node's ``data`` directory; names and notes are kept nowhere.
+is asked. The one place where numbers and notes may be is the node's ``data`` directory; names are kept nowhere.
 """
 
 import base64
@@ -87,9 +87,9 @@ def number_forms():
     return raw
 
 
-def text_forms():
+def text_forms(*texts):
     raw = []
-    for text in (NAME.encode(), NOTE.encode()):
+    for text in (text.encode() for text in texts):
         raw += [text, text.hex().encode(), base64.b64encode(text)[:20]]
         raw += [hashlib.sha256(text).digest(), hashlib.sha256(text).hexdigest().encode()]
     return raw
@@ -102,13 +102,13 @@ def exact_forms(exact):
     ]
 
 
-def leaks(outside, exact=(), *, numbers=True):
-    """Which canaries stand where; ``outside`` maps a place to its bytes."""
-    forms = text_forms() + (number_forms() + exact_forms(exact) if numbers else [])
+def leaks(outside, exact=(), *, values=True):
+    """Which canaries stand where; ``outside`` maps a place to its bytes. Without ``values``: names alone."""
+    forms = text_forms(NAME) + (text_forms(NOTE) + number_forms() + exact_forms(exact) if values else [])
     found = [(place, form) for place, data in outside.items() for form in forms if form in data]
     # As a word: five digits alone stand in any long number by chance.
     word = re.compile(rb"(?<![0-9A-Za-z.])%d(?![0-9A-Za-z])" % COUNT)
-    return found + [(place, COUNT) for place, data in outside.items() if numbers and word.search(data)]
+    return found + [(place, COUNT) for place, data in outside.items() if values and word.search(data)]
 
 
 class Outside:
@@ -279,7 +279,7 @@ def test_all_kinds_of_requests(world, said, tmp_path, capfd):
     assert any(name.endswith("checkpoint.txt") for name in found)
     assert any("seen_logs" in name for name in found)
     assert leaks(found, exact) == []
-    assert leaks(sites.every_byte(tmp_path), numbers=False) == []
+    assert leaks(sites.every_byte(tmp_path), values=False) == []
 
 
 def test_an_answer_without_its_noise_is_caught(world, said, tmp_path, monkeypatch):
@@ -382,7 +382,7 @@ def test_a_served_node(columns, tmp_path):
     assert any(name.endswith("serve.err") for name in found)
     assert any(name.endswith(".request") for name in found)
     assert leaks(found, exact) == []
-    assert leaks(sites.every_byte(tmp_path), numbers=False) == []
+    assert leaks(sites.every_byte(tmp_path), values=False) == []
 
 
 def test_the_owners_commands_keep_counts_to_the_terminal(columns, tmp_path):
@@ -396,4 +396,4 @@ def test_the_owners_commands_keep_counts_to_the_terminal(columns, tmp_path):
     assert str(COUNT) in added.stderr
     assert leaks({"stdout": added.stdout.encode()}) == []
     assert leaks(sites.every_byte(home, but=("data",))) == []
-    assert leaks(sites.every_byte(home), numbers=False) == []
+    assert leaks(sites.every_byte(home), values=False) == []

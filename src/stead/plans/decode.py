@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -123,7 +124,7 @@ def top_order(aggregate: TopK, counts: Array) -> Array:
 
 def _cell_labels(edges: tuple[float, ...]) -> tuple[str, ...]:
     last = len(edges) - 2
-    pairs = zip(edges, edges[1:], strict=False)
+    pairs = itertools.pairwise(edges)
     return tuple(f"[{low:g}, {high:g}{']' if i == last else ')'}" for i, (low, high) in enumerate(pairs))
 
 

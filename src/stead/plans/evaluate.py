@@ -82,7 +82,9 @@ class Rows:
         self.values[column.name] = held if column.bounds is None else clip(held, column.bounds)
 
 
-def evaluate(value: Value, rows: Rows, column: Column | None = None) -> Floats:
+def evaluate(  # noqa: PLR0911 - one case for each kind
+    value: Value, rows: Rows, column: Column | None = None
+) -> Floats:
     """The value of each row, NaN where it is missing.
 
     Args:

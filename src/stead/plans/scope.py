@@ -6,7 +6,7 @@ at the ends with the engine's own operations holds for everything between them.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import itertools
 import math
 from collections.abc import Callable
@@ -38,7 +38,7 @@ MAX_STEPS = 64
 MAX_EDGES = 1 << 10
 MAX_MAGNITUDE = 2.0**900
 NUMBERS = ("integer", "real", "date")
-_EPOCH = datetime.date(1970, 1, 1).toordinal()
+_EPOCH = dt.date(1970, 1, 1).toordinal()
 _PARTS = {"quarter": (1, 4), "month": (1, 12), "day": (1, 31), "weekday": (1, 7), "day_of_year": (1, 366)}
 
 
@@ -169,7 +169,7 @@ def value_range(value: Value, scope: Scope, where: str, depth: int = MAX_DEPTH) 
     return found
 
 
-def _range(value: Value, scope: Scope, where: str, depth: int) -> Range:
+def _range(value: Value, scope: Scope, where: str, depth: int) -> Range:  # noqa: PLR0911 - one case for each kind
     match value:
         case Field():
             return _field(scope.column(value.column, where), scope, where)
@@ -299,10 +299,10 @@ def _date_part(value: DatePart, scope: Scope, where: str) -> Range:
     return Range("integer", float(low), float(high))
 
 
-def calendar_day(day: float) -> datetime.date:
+def calendar_day(day: float) -> dt.date:
     """The day that is so many whole days after 1970-01-01; the nearest possible one beyond the years 1 to 9999."""
-    ordinal = min(max(math.floor(day) + _EPOCH, 1), datetime.date.max.toordinal())
-    return datetime.date.fromordinal(ordinal)
+    ordinal = min(max(math.floor(day) + _EPOCH, 1), dt.date.max.toordinal())
+    return dt.date.fromordinal(ordinal)
 
 
 def _cut(value: Cut, scope: Scope, where: str, depth: int) -> Range:

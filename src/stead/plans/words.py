@@ -87,7 +87,8 @@ def describe_query(query: Query, schema: Schema) -> str:
     cells = sum(part.size for part in layout)
     each = " for each key that is shown" if query.private_keys is not None else ""
     lines.append(
-        f"Released: {cells} {'number' if cells == 1 else 'numbers'}{each}, each with noise. {_used(found.usage, schema)}"
+        f"Released: {cells} {'number' if cells == 1 else 'numbers'}{each}, each with noise. "
+        f"{_used(found.usage, schema)}"
     )
     sigmas = query.sigmas or (None,) * len(layout)
     moved = zip(layout, found.l1 if query.noise == "laplace" else found.l2, found.linf, sigmas, strict=True)
@@ -185,7 +186,7 @@ def _step(step: RowStep) -> str:
     return f"call {_value(step.value, _DEEPEST)} {_quoted(step.name)};"
 
 
-def _value(value: Value, depth: int) -> str:
+def _value(value: Value, depth: int) -> str:  # noqa: PLR0911 - one case for each kind
     if depth == 0:
         raise UsageError("the value is nested too deep to be put in words.")
     match value:

@@ -44,7 +44,7 @@ from stead.node.services.policy import DEFAULT_RULES, Budget, Budgets, Ceilings,
 from stead.node.store import open_store
 from stead.plans.plan import encode_plan, plan_hash
 from stead.plans.query import Compare, Count, Filter, Histogram, Query
-from stead.plans.sums import run_reference
+from stead.plans.sums import run_exact
 
 STATES = ("received", "decided", "charging", "charged", "running", "ran", "storing", "stored", "sending")
 
@@ -408,7 +408,7 @@ def test_a_real_query_in_the_language_of_plans_is_priced_run_and_released(store_
 
     class Rows:
         def run(self, query, dataset):
-            return run_reference(query, SCHEMA, rows)
+            return run_exact(query, SCHEMA, rows)
 
     world = new_world(store_url, tmp_path, runner=Rows(), language=language())
     request = ask(data=encode_plan(query))

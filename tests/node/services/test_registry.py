@@ -39,7 +39,7 @@ def add(node, tmp_path):
 
 
 def count(node, name="heart"):
-    return node.registry.table(name).run(COUNT).tolist()
+    return node.registry.table(name).run(COUNT).vector.tolist()
 
 
 def added_leaves(node):

@@ -76,7 +76,7 @@ class Rows:
     def keep(self, fragment: Fragment) -> Fragment:
         """Give the fragment's result a column of its own; the column's name stands for it from now on."""
         name = f"v{len(self.tables)}"
-        self.add(f"SELECT *, {fragment[0]} AS {name} FROM {{before}}", fragment[1])
+        self.add(f"SELECT *, {fragment[0]} AS {name} FROM {{before}}", fragment[1])  # noqa: S608 - fixed words
         return name, []
 
     def derive(self, column: Column, value: Value) -> None:
@@ -90,7 +90,9 @@ class Rows:
             found = f"CAST({found[0]} AS INTEGER)", found[1]
         self.cells[column.name] = self.keep(found)[0]
 
-    def value(self, value: Value, column: Column | None = None) -> Fragment:
+    def value(  # noqa: PLR0911 - one case for each kind
+        self, value: Value, column: Column | None = None
+    ) -> Fragment:
         """A value as SQL: a DOUBLE, or the index of a label among the categories of ``column``."""
         match value:
             case Field():
