@@ -5,9 +5,10 @@ import pytest
 from stead.core.schema import Bounds, Column, DatasetCard, Schema
 from stead.errors import UsageError
 from stead.node.services.tables import Table, load
-from stead.plans.analysis import MAX_STEPS, parts
+from stead.plans.analysis import parts
 from stead.plans.predicates import MAX_NODES
 from stead.plans.query import And, Clip, Compare, Count, Filter, Or, Query, Sum
+from stead.plans.scope import MAX_STEPS
 
 CARD = DatasetCard(
     "heart",

@@ -105,9 +105,12 @@ def add_up(query: Query, layout: tuple[Part, ...], rows: Rows, places: Places, b
         blocks = [block(part, query, rows, places.group, person) for part in layout]
         return Exact(np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.int64))
     there, place = np.unique(code, return_inverse=True)
-    several = [msgspec.structs.replace(part, groups=part.groups * len(there)) for part in layout]
+    several = [msgspec.structs.replace(part, groups=part.groups * len(there)) for part in layout]  # no row, no group
     within = place.astype(np.int64) * places.groups + places.group
-    blocks = [block(part, query, rows, within, person).reshape(len(there), -1) for part in several]
+    blocks = [
+        block(part, query, rows, within, person).reshape(len(there), alone.size)
+        for part, alone in zip(several, layout, strict=True)
+    ]
     pairs = np.unique(np.stack([place, person]), axis=1)
     return Exact(
         vector=(np.concatenate(blocks, axis=1) if blocks else np.zeros((0, 0), dtype=np.int64)).reshape(-1),

@@ -25,12 +25,13 @@ SOURCE = Path(stead.__file__).parent
 # Where a table may be opened or made; what it gives is then the runner's.
 MAY_IMPORT = {"node/services/tables.py", "node/services/registry.py", "node/services/runner.py"}
 MAY_CALL = {"node/services/runner.py"}
-# The engine below the table: only the table, its loading, and the reading of owners' files know it.
+# The engine below the table: only the table, its questions, its loading, and the reading of owners' files know it.
 MAY_KNOW_DUCKDB = {
     "node/services/duck.py",
     "node/services/table_run.py",
     "node/services/tables.py",
     "node/services/table_load.py",
+    "node/services/table_run.py",
     "node/services/table_sql.py",
     "node/services/datafiles.py",
 }

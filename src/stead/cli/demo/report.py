@@ -181,11 +181,12 @@ def _answers(story: Story) -> str:
 
 def _intervals(answer: Answer, name: str) -> list[Interval]:
     column = next(column for column in answer.columns if column.label == name)
+    errors = [0.0] * len(column.values) if column.errors is None else column.errors
     where = answer.title.partition(" · ")[2]
     where, colour = ("all three", BLUE) if "," in where else (where, GREY)
     return [
         Interval(f"{where}, {group[0]}", float(value), float(error), colour)
-        for group, value, error in zip(answer.groups, column.values, column.errors, strict=True)
+        for group, value, error in zip(answer.groups, column.values, errors, strict=True)
     ]
 
 

@@ -9,7 +9,7 @@ the gate. The claim is the price of the question that asks for it once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -60,7 +60,7 @@ class Asked:
     def question(self, dataset: RemoteDataset, times: int) -> Question:
         """The question that asks for the aggregate so many times."""
         frame = self.frame(dataset)
-        ungrouped = RemoteFrame(frame.source, frame.steps)
+        ungrouped = RemoteFrame(replace(frame.selection, keys=(), private=None))
         return frame.agg(**{f"n{number}": self.aggregate(ungrouped) for number in range(times)})
 
 
