@@ -65,7 +65,10 @@ VALUES = {
         lambda h: h.age.cut([0, 40, 65, 120]),
         Cut(AGE, (0.0, 40.0, 65.0, 120.0), ("[0, 40)", "[40, 65)", "[65, 120]")),
     ),
-    "named cells": (lambda h: h.age.cut([0, 65, 120], labels=["young", "old"]), Cut(AGE, (0.0, 65.0, 120.0), ("young", "old"))),
+    "named cells": (
+        lambda h: h.age.cut([0, 65, 120], labels=["young", "old"]),
+        Cut(AGE, (0.0, 65.0, 120.0), ("young", "old")),
+    ),
     "cells of days": (
         lambda h: h.admitted.cut(["2020-01-01", dt.date(2021, 1, 1)]),
         Cut(Field("admitted"), (18262.0, 18628.0), ("[2020-01-01, 2021-01-01]",)),
@@ -80,7 +83,9 @@ VALUES = {
     ),
     "case": (
         lambda h: stead.when(h.age > 65).then("old").when(h.ill).then("ill").otherwise("well"),
-        Case(((Compare("age", ">", 65), Label("old")), (Compare("ill", "==", value=True), Label("ill"))), Label("well")),
+        Case(
+            ((Compare("age", ">", 65), Label("old")), (Compare("ill", "==", value=True), Label("ill"))), Label("well")
+        ),
     ),
     "case without else": (lambda h: stead.when(h.age > 65).then(h.weight), Case(((Compare("age", ">", 65), WEIGHT),))),
     "truths": (
@@ -91,7 +96,7 @@ VALUES = {
         lambda h: (h.age - 50) ** 2,
         Arithmetic("*", *[Unary("absolute", Arithmetic("-", AGE, Number(50)))] * 2),
     ),
-    "a constant": (lambda h: 1, Number(1.0)),
+    "a constant": (lambda _: 1, Number(1.0)),
 }
 
 
@@ -195,9 +200,17 @@ WRONG = {
         UsageError,
         "all numbers or all labels",
     ),
-    "an aggregate of a value": (lambda h, _: (h.age + 1).mean(), UsageError, "with_columns(x=(age + 1)), then frame.x.mean"),
+    "an aggregate of a value": (
+        lambda h, _: (h.age + 1).mean(),
+        UsageError,
+        "with_columns(x=(age + 1)), then frame.x.mean",
+    ),
     "a value as condition": (lambda h, _: h.filter(h.age + 1), UsageError, "no condition by itself"),
-    "cells of too few labels": (lambda h, _: h.with_columns(x=h.age.cut([0, 50, 100], ["a"])), UsageError, "got 1 labels"),
+    "cells of too few labels": (
+        lambda h, _: h.with_columns(x=h.age.cut([0, 50, 100], ["a"])),
+        UsageError,
+        "got 1 labels",
+    ),
     "a part of a number": (lambda h, _: h.age.year(), UsageError, "only a date has a year"),
     "a number relabelled": (lambda h, _: h.age.relabel({"1": "a"}), UsageError, ".cut([…])"),
     "a list of labels": (lambda h, _: h.diagnosis.relabel(["I21"]), UsageError, "takes a dictionary"),
@@ -247,7 +260,11 @@ WRONG = {
     ),
     "one feature as text": (lambda h, _: h.linear(target="age", features="weight"), UsageError, "features= is a list"),
     "an unknown feature": (lambda h, _: h.linear(target="age", features=["wait"]), UnknownColumn, "weight"),
-    "a value as feature": (lambda h, _: h.linear(target="age", features=[h.weight / 2]), UsageError, "gets a name first"),
+    "a value as feature": (
+        lambda h, _: h.linear(target="age", features=[h.weight / 2]),
+        UsageError,
+        "gets a name first",
+    ),
     "merge": (lambda h, _: h.merge(h), UnknownColumn, ".join(other"),
     "a number as target": (lambda h, _: h.logistic(target="age", features=["weight"]), UsageError, "boolean column"),
     "groups in rounds": (

@@ -1,5 +1,6 @@
 """On mock rows every aggregate is what pandas finds in the same rows."""
 
+import itertools
 import math
 
 import numpy as np
@@ -156,7 +157,11 @@ def test_joined_rows_stand_in_order_with_what_is_missing(clinic, visits):
     mine = {name: values[:0] for name, values in node.others["visits"][1].items()}
     mine |= {"pid": np.array(["b", "a", None, "b", "c"], dtype=object), "age": np.arange(5.0)}
     mine = {name: values if len(values) else np.zeros(5) for name, values in mine.items()}
-    theirs = {"who": np.array(["a", "b", "a", "a", None], dtype=object), "ldl": np.arange(5.0), "age": np.arange(9, 4, -1)}
+    theirs = {
+        "who": np.array(["a", "b", "a", "a", None], dtype=object),
+        "ldl": np.arange(5.0),
+        "age": np.arange(9, 4, -1),
+    }
     rows = joined_rows(plan, node.others["visits"][0], mine, lambda _: (node.others["lab"][0], theirs))
     assert rows["age"].tolist() == [0, 1, 1, 3, 4]
     assert rows["ldl"].tolist()[:4] == [1, 0, 2, 1]
@@ -184,7 +189,7 @@ def test_survival(visits, table):
     found = visits.kaplan_meier(time="age", event="ill", edges=edges).on_mock()["kaplan_meier"]
     known = table[table["ill"].notna()]
     alive, expected = 1.0, []
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in itertools.pairwise(edges):
         last = high == edges[-1]
         inside = (known["age"] >= low) & ((known["age"] < high) | last)
         alive *= 1 - (inside & known["ill"].eq(other=True)).sum() / (known["age"] >= low).sum()

@@ -87,8 +87,10 @@ def test_a_lower_delta_of_keys_needs_more_people(visits):
 def test_answers_of_private_keys_hold_within_their_bars(visits, clinic):
     node, _ = clinic
     frame = visits.limit(groups=1)
-    answer = frame.group_by_private("diagnosis").agg(n=frame.count(), age=frame.age.mean()).answer(
-        sigmas=[4.0, 4.0 * 2**18, 4.0, 4.0], noise="gaussian", why="diagnoses"
+    answer = (
+        frame.group_by_private("diagnosis")
+        .agg(n=frame.count(), age=frame.age.mean())
+        .answer(sigmas=[4.0, 4.0 * 2**18, 4.0, 4.0], noise="gaussian", why="diagnoses")
     )
     rows = node.others["visits"][1]
     seen, counts, people = {}, {}, {}

@@ -25,6 +25,8 @@ from stead.core import messages
 from stead.core.leaves import Outlet
 from stead.core.schema import Schema
 from stead.errors import PartyTimedOut, SteadError, TooFewParties, UsageError
+from stead.plans.bars import error_bars, sigmas_for
+from stead.plans.decode import decode_answer
 from stead.plans.joint import (
     PARTIES,
     SECURITY,
@@ -40,8 +42,6 @@ from stead.plans.joint import (
 )
 from stead.plans.joint_frames import session_digest
 from stead.plans.plan import encode_plan, plan_hash
-from stead.plans.bars import error_bars, sigmas_for
-from stead.plans.decode import decode_answer
 
 _FAREWELL_S: Final = 10.0
 

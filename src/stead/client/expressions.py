@@ -33,8 +33,8 @@ from stead.errors import UsageError
 from stead.plans.decode import edge_labels
 from stead.plans.values import (
     Compare,
-    Comparison,
     CompareValues,
+    Comparison,
     Constant,
     DatePart,
     Field,
@@ -111,9 +111,7 @@ class ColumnExpression(Measures):
         """The value is missing (NULL or NaN)."""
         return Condition(IsNull(self.name))
 
-    def relabel(
-        self, table: Mapping[str, str], *, prefix: bool = False, otherwise: str | None = None
-    ) -> Expression:
+    def relabel(self, table: Mapping[str, str], *, prefix: bool = False, otherwise: str | None = None) -> Expression:
         """A text or category column as another category: the label of the first entry that the value matches.
 
         Args:

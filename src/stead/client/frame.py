@@ -109,7 +109,8 @@ class RemoteFrame(Verbs):
         }
         if not given or any(most < 1 for most in given.values()):
             raise UsageError(
-                "limit() bounds what is used of one person: numbers of 1 or more.", hint="limit(rows=3), limit(groups=1)"
+                "limit() bounds what is used of one person: numbers of 1 or more.",
+                hint="limit(rows=3), limit(groups=1)",
             )
         bounding = msgspec.structs.replace(self.selection.bounding or Bounding(), **given)
         return replace(self, selection=replace(self.selection, bounding=bounding))
@@ -153,7 +154,7 @@ class RemoteFrame(Verbs):
             if not isinstance(aggregation, Aggregation):
                 raise UsageError(
                     f"{name} is {type(aggregation).__name__}, not an aggregate.",
-                    hint=f"ask it by itself: .preview(…), .answer(…), stead.ask(…)"
+                    hint="ask it by itself: .preview(…), .answer(…), stead.ask(…)"
                     if hasattr(aggregation, "answer")
                     else f"{name}=heart.count()",
                 )

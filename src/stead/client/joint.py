@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from stead.client import render
 from stead.client.affordable import saying_what_fits
+from stead.client.aggregation import Aggregation
 from stead.client.answer import Answer
 from stead.client.dataset import RemoteDataset
-from stead.client.aggregation import Aggregation
 from stead.client.noise import NoiseKind, Setting, Wish, calibrated, choose, wish
 from stead.client.preview import Preview
 from stead.client.question import RELEASE_BYTES, Question, account_delta, noise_notes, require_purpose

@@ -133,9 +133,7 @@ class Measures(Comparable, ABC):
                 hint=_edges_hint(column),
             )
         return self._asked(
-            Histogram(
-                f"{column.name}_histogram", column.name, tuple(as_border(edge, "an edge") for edge in borders)
-            )
+            Histogram(f"{column.name}_histogram", column.name, tuple(as_border(edge, "an edge") for edge in borders))
         )
 
     def top_k(self, k: int = 5) -> Aggregation:

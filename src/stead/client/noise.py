@@ -13,6 +13,7 @@ one integer of each part both are tried, and the cheaper is taken; where it move
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -85,9 +86,7 @@ class Setting:
     rounds: int = 1
 
 
-def wish(
-    within: float | None, epsilon: float | None, sigmas: Sequence[float] | None, noise: str = "auto"
-) -> Wish:
+def wish(within: float | None, epsilon: float | None, sigmas: Sequence[float] | None, noise: str = "auto") -> Wish:
     """The wish in what a notebook gave; an error of 0.05 where it gave nothing.
 
     Raises:
@@ -209,12 +208,19 @@ def _given(query: Query, setting: Setting, sigmas: tuple[float, ...], kind: Draw
 
 def _for_within(query: Query, setting: Setting, within: float, kind: Drawn) -> Query:
     query = replace(query, noise=kind)
-    public = {"sites": setting.sites, "colluders": setting.colluders, "people": setting.people}
+    allowed = functools.partial(
+        sigmas_for,
+        schema=setting.schema,
+        within=within,
+        sites=setting.sites,
+        colluders=setting.colluders,
+        people=setting.people,
+    )
     if query.private_keys is not None:
         people = replace(query, aggregates=(People("people"),), private_keys=None, sigmas=())
-        (sigma,) = sigmas_for(people, setting.schema, within, **public)
+        (sigma,) = allowed(people)
         query = _keyed(query, setting, sigma)
-    return replace(query, sigmas=sigmas_for(query, setting.schema, within, **public))
+    return replace(query, sigmas=allowed(query))
 
 
 def _for_epsilon(query: Query, setting: Setting, epsilon: float, kind: Drawn) -> Query:
@@ -275,9 +281,7 @@ def _epsilon(query: Query, contribution: Contribution, setting: Setting) -> floa
 
 def _width(query: Query, setting: Setting) -> float:
     """How wide the error bars are, over all aggregates alike: the mean of their logarithms."""
-    bars = error_bars(
-        query, setting.schema, sites=setting.sites, colluders=setting.colluders, people=setting.people
-    )
+    bars = error_bars(query, setting.schema, sites=setting.sites, colluders=setting.colluders, people=setting.people)
     widths = [float(np.max(each)) for each in bars.values()]
     if query.private_keys is not None:
         widths.append(people_bar(query, setting.schema))

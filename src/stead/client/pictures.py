@@ -17,9 +17,7 @@ from stead.plans.query import Quantile, Survival, TopK
 def panels(answer: Answered, people: Sequence[AnswerColumn] = ()) -> list[Panel]:
     """One panel for each aggregate, and one for the people of private keys."""
     labels = group_labels(answer)
-    first: list[Panel] = [
-        Bars(column.label, labels, column.values, _errors(column), "people") for column in people
-    ]
+    first: list[Panel] = [Bars(column.label, labels, column.values, _errors(column), "people") for column in people]
     return first + [_panel(answer, grid, labels) for grid in grids(answer)]
 
 

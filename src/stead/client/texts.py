@@ -50,7 +50,7 @@ def predicate_text(predicate: Predicate) -> str:
             return sign.join(f"({predicate_text(part)})" for part in predicate.parts)
 
 
-def value_text(value: Value) -> str:
+def value_text(value: Value) -> str:  # noqa: PLR0911 - one return for each kind of value
     """A value as Python would write it."""
     match value:
         case Field():
@@ -76,7 +76,9 @@ def value_text(value: Value) -> str:
 def _category_text(value: Case | DatePart | Cut | Relabel) -> str:
     match value:
         case Case():
-            branches = ".".join(f"when({predicate_text(where)}).then({value_text(then)})" for where, then in value.branches)
+            branches = ".".join(
+                f"when({predicate_text(where)}).then({value_text(then)})" for where, then in value.branches
+            )
             return branches + (f".otherwise({value_text(value.otherwise)})" if value.otherwise is not None else "")
         case DatePart():
             return f"{value.column}.{value.part}()"

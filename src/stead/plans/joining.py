@@ -54,17 +54,13 @@ def joined_card(query: Query, card: DatasetCard, find: Callable[[str], DatasetCa
     """
     if not query.joins:
         return card
-    return msgspec.structs.replace(
-        card, schema=joined_schema(query, card.schema, lambda name: find(name).schema)
-    )
+    return msgspec.structs.replace(card, schema=joined_schema(query, card.schema, lambda name: find(name).schema))
 
 
 def joined_columns(join: Join, left: Schema, right: Schema) -> tuple[tuple[str, Column], ...]:
     """Each joined column's new name, and the column as the other dataset declares it."""
     taken = {column.name for column in left.columns}
-    return tuple(
-        (f"{join.dataset}.{name}" if name in taken else name, right.column(name)) for name in join.columns
-    )
+    return tuple((f"{join.dataset}.{name}" if name in taken else name, right.column(name)) for name in join.columns)
 
 
 def _join(dataset: str, left: Schema, join: Join, right: Schema) -> Schema:
@@ -90,9 +86,7 @@ def _join(dataset: str, left: Schema, join: Join, right: Schema) -> Schema:
             f"{where}: one {left.unit} could have {rows} joined rows; the limit is {MAX_JOINED_ROWS}.",
             hint="declare smaller rows_per_person",
         )
-    columns = tuple(
-        msgspec.structs.replace(column, name=name) for name, column in joined_columns(join, left, right)
-    )
+    columns = tuple(msgspec.structs.replace(column, name=name) for name, column in joined_columns(join, left, right))
     return msgspec.structs.replace(left, columns=left.columns + columns, rows_per_person=rows)
 
 

@@ -51,16 +51,12 @@ class Simulation:
 
     def bars(self, name: str) -> Floats:
         """Half-widths of the aggregate's values, shape (groups,) or (groups, cells)."""
-        sigmas = [
-            sigma for part, sigma in zip(self._layout, self._query.sigmas, strict=True) if part.aggregate == name
-        ]
+        sigmas = [sigma for part, sigma in zip(self._layout, self._query.sigmas, strict=True) if part.aggregate == name]
         return self._bars(self._aggregate(name), name, sigmas)
 
     def decoded(self, name: str) -> Floats:
         """The aggregate's values as they are, then under each draw of noise: shape (1 + draws, groups[, cells])."""
-        sigmas = [
-            sigma for part, sigma in zip(self._layout, self._query.sigmas, strict=True) if part.aggregate == name
-        ]
+        sigmas = [sigma for part, sigma in zip(self._layout, self._query.sigmas, strict=True) if part.aggregate == name]
         return self._decoded(self._aggregate(name), name, sigmas)
 
     def relative_bar(self, name: str, sigma: float) -> float:

@@ -183,9 +183,10 @@ def _intervals(answer: Answer, name: str) -> list[Interval]:
     column = next(column for column in answer.columns if column.label == name)
     where = answer.title.partition(" · ")[2]
     where, colour = ("all three", BLUE) if "," in where else (where, GREY)
+    errors = [0.0] * len(column.values) if column.errors is None else column.errors.tolist()
     return [
         Interval(f"{where}, {group[0]}", float(value), float(error), colour)
-        for group, value, error in zip(answer.groups, column.values, column.errors, strict=True)
+        for group, value, error in zip(answer.groups, column.values, errors, strict=True)
     ]
 
 
