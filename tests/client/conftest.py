@@ -416,6 +416,18 @@ def clinic(make_node, scientist):
 
 
 @pytest.fixture
+def clinics(make_node, scientist):
+    """Three nodes, each with visits and laboratory values of its own patients."""
+    nodes, sites = [], []
+    for seed, name in enumerate(("North", "South", "East")):
+        node = make_node(name, seed=40 + seed)
+        node.others = {"visits": (visits_schema(), visits_rows(600, seed)), "lab": (lab_schema(), lab_rows(300, seed))}
+        nodes.append(node)
+        sites.append(attach(node, scientist, url=f"local://{name}", project="risk"))
+    return nodes, sites
+
+
+@pytest.fixture
 def visits(clinic):
     return clinic[1]["visits"]
 

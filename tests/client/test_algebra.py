@@ -96,7 +96,7 @@ VALUES = {
         lambda h: (h.age - 50) ** 2,
         Arithmetic("*", *[Unary("absolute", Arithmetic("-", AGE, Number(50)))] * 2),
     ),
-    "a constant": (lambda h: 1, Number(1.0)),
+    "a constant": (lambda _: 1, Number(1.0)),
 }
 
 

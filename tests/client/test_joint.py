@@ -144,3 +144,70 @@ def test_more_colluders_cost_more_budget_for_the_same_error_bars(three, by_sex):
     none, one = (JointQuestion(by_sex, tuple(sites), c).preview(within=0.15) for c in (0, 1))
     assert one.epsilon > none.epsilon
     assert max(one.errors["patients"]) == pytest.approx(max(none.errors["patients"]), rel=0.02)
+
+
+def pooled(nodes, plan):
+    """The exact answer over the rows of all nodes together, whose people are different ones."""
+    from stead.plans.decode import decode_answer
+    from stead.plans.sums import run_exact
+
+    total = 0
+    for node in nodes:
+        schema, rows = node.asked(plan)
+        total = total + run_exact(plan, schema, rows).vector
+    return decode_answer(plan, schema, total)
+
+
+def test_every_aggregate_that_adds_up_is_that_of_all_rows(clinics):
+    nodes, sites = clinics
+    visits = sites[0]["visits"]
+    frame = visits.join(sites[0]["lab"], columns=["ldl"], how="left")
+    frame = frame.with_columns(
+        bmi=(frame.weight / frame.height**2).clip(10, 60), days=(frame.left - frame.admitted).clip(0, 366)
+    ).limit(rows=2)
+    asked = frame.agg(
+        n=frame.count(),
+        people=frame.people(),
+        bmi=frame.bmi.mean(),
+        spread=frame.ldl.std(),
+        both=frame.bmi.corr(frame.age),
+        cells=frame.age.histogram([18, 50, 100]),
+        middle=frame.age.median(depth=2),
+        top=frame.sex.top_k(1),
+        curve=frame.kaplan_meier(time="days", event="ill", edges=[0, 100, 200, 366]),
+        fit=frame.linear(target="bmi", features=["age"]),
+    )
+    answer = ask(asked, [site["visits"] for site in sites], epsilon=40.0, why="everything")
+    exact = pooled(nodes, answer.query)
+    for name, value in exact.items():
+        assert np.all(np.abs(answer[name] - value) <= 2 * answer.errors[name] + 1e-9), name
+    assert "lab" in [join.dataset for join in answer.query.joins]
+    assert 0 < answer.errors["n"] < 0.2 * answer["n"]
+
+
+def test_what_does_not_add_up_is_refused_before_anything_is_sent(clinics):
+    nodes, sites = clinics
+    visits, everywhere = sites[0]["visits"], [site["visits"] for site in sites]
+    with pytest.raises(UsageError, match="sites cannot add theirs"):
+        ask(visits.diagnosis.n_unique(), everywhere, why="w")
+    private = visits.limit(groups=1).group_by_private("diagnosis")
+    with pytest.raises(UsageError, match="found at one site"):
+        ask(private.agg(n=visits.count()), everywhere, why="w")
+    with pytest.raises(UsageError, match="Gaussian"):
+        ask(visits.count(), everywhere, noise="laplace", why="w")
+    assert all(node.heard == [] for node in nodes)
+
+
+def test_joined_datasets_must_agree_too(clinics):
+    from msgspec.structs import replace
+
+    from stead.core.schema import Bounds
+
+    nodes, sites = clinics
+    frame = sites[0]["visits"].join(sites[0]["lab"], columns=["ldl"])
+    schema, rows = nodes[1].others["lab"]
+    columns = (schema.columns[0], replace(schema.columns[1], bounds=Bounds(0, 20)), schema.columns[2])
+    nodes[1].others["lab"] = (replace(schema, columns=columns), rows)
+    everywhere = [site["visits"] for site in sites]
+    with pytest.raises(UsageError, match="North and South differ in column 'ldl'"):
+        ask(frame.agg(n=frame.count()), everywhere, why="w")

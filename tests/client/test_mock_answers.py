@@ -1,5 +1,6 @@
 """On mock rows every aggregate is what pandas finds in the same rows."""
 
+import itertools
 import math
 
 import numpy as np
@@ -188,7 +189,7 @@ def test_survival(visits, table):
     found = visits.kaplan_meier(time="age", event="ill", edges=edges).on_mock()["kaplan_meier"]
     known = table[table["ill"].notna()]
     alive, expected = 1.0, []
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in itertools.pairwise(edges):
         last = high == edges[-1]
         inside = (known["age"] >= low) & ((known["age"] < high) | last)
         alive *= 1 - (inside & known["ill"].eq(other=True)).sum() / (known["age"] >= low).sum()

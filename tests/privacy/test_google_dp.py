@@ -55,6 +55,10 @@ def classic(event, delta):
     return min(renyi(event, order) + math.log(1 / delta) / (order - 1) for order in CLASSIC_ORDERS)
 
 
+GRID = 1e-4
+"""Of ``pld_epsilon``, in nats."""
+
+
 @needs_google_dp
 @pytest.mark.parametrize(("sigma", "rate", "steps", "delta", "published", "measured"), RUNS)
 def test_three_accountants_of_published_trainings_are_in_order(sigma, rate, steps, delta, published, measured):
@@ -204,7 +208,10 @@ def test_a_ledgers_report_is_below_the_ledger_and_that_below_the_classic(history
         paid * UNIT + math.log(1 / share) / (order - 1) for order, paid in zip(target.orders, spent, strict=True)
     )
     by_losses = pld_epsilon(whole, target.delta)
-    assert 0 < by_losses <= ledger <= by_classic
+    # The library rounds each loss up to its grid: by 1e-4 at most for each event of the history.
+    rounding = GRID * sum(times for _, times in history)
+    assert 0 < by_losses <= ledger + rounding
+    assert ledger <= by_classic
     assert by_losses <= epsilon_at(whole, target.delta, range(2, 400)) + 1e-3
 
 

@@ -253,11 +253,11 @@ def _points_svg(panel: Points) -> str:
     slot = (PANEL - 76) / len(values)
     caption = f"{panel.title} ({panel.unit})" if panel.unit else panel.title
     shapes = [f'<text x="{MARGIN}" y="20">{html.escape(caption)}</text>']
-    for tick in np.linspace(x.low, x.high, 5):
-        shapes.append(
-            f'<path d="M{across(tick):.1f} 32V{PANEL - 36}" stroke="currentColor" stroke-opacity=".2"/>'
-            f'<text x="{across(tick):.1f}" y="{PANEL - 18}" text-anchor="middle">{tick:g}</text>'
-        )
+    shapes += [
+        f'<path d="M{across(tick):.1f} 32V{PANEL - 36}" stroke="currentColor" stroke-opacity=".2"/>'
+        f'<text x="{across(tick):.1f}" y="{PANEL - 18}" text-anchor="middle">{tick:g}</text>'
+        for tick in np.linspace(x.low, x.high, 5)
+    ]
     for i, (label, value, error) in enumerate(zip(panel.labels, values, errors, strict=True)):
         middle = 40 + slot * (i + 0.5)
         shapes.append(

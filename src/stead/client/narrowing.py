@@ -137,8 +137,8 @@ class Narrowing:
             width = edges[place + 1] - edges[place]
             alone = self.whole and width <= 1.0
             found.append(edges[place] if alone else edges[place] + min(max(share, 0.0), 1.0) * width)
-        values = np.clip(np.array(found), self.low, self.high)
-        return np.floor(values) if self.whole else values
+        values = np.clip(np.array(found, dtype=np.float64), self.low, self.high)
+        return np.asarray(np.floor(values) if self.whole else values)
 
     def _reach(self, setting: Setting, query: Query, cells: int) -> float:
         (sigma,) = query.sigmas or (0.0,)

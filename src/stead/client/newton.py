@@ -64,12 +64,13 @@ class Newton:
         return choose(query, setting, wished)
 
     def expected(self, query: Query, setting: Setting) -> dict[str, np.ndarray]:
-        """Bars of the coefficients in the features' own units, an upper bound for the intercept's."""
+        """Bars of the coefficients in the features' own units, by name; an upper bound for the intercept's."""
         bars = error_bars(
             query, setting.schema, sites=setting.sites, colluders=setting.colluders, people=setting.people
         )[NAME]
         (part,) = parts(query, setting.schema)
-        return {NAME: np.abs(_own_units(part)) @ bars[: len(self.start)]}
+        own = np.abs(_own_units(part)) @ bars[: len(self.start)]
+        return dict(zip(("intercept", *self.features), own, strict=True))
 
     def result(self, setting: Setting, query: Query, vector: np.ndarray) -> tuple[Query, np.ndarray, np.ndarray]:
         """Coefficients and standard errors in the features' own units; the bars of coefficients are of the noise."""
@@ -88,7 +89,7 @@ class Newton:
 
 
 def _own_units(part: Part) -> np.ndarray:
-    """A: coefficients of scaled features to those of features in their own units, shape (features + 1, features + 1)."""
+    """A: coefficients of scaled features to those in their own units, square over the terms."""
     half = np.array([variable.step * _ONE for variable in part.variables])
     middle = np.array([variable.offset for variable in part.variables])
     found = np.diag(np.concatenate([[1.0], 1.0 / half]))

@@ -13,6 +13,7 @@ one integer of each part both are tried, and the cheaper is taken; where it move
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -207,12 +208,19 @@ def _given(query: Query, setting: Setting, sigmas: tuple[float, ...], kind: Draw
 
 def _for_within(query: Query, setting: Setting, within: float, kind: Drawn) -> Query:
     query = replace(query, noise=kind)
-    public = {"sites": setting.sites, "colluders": setting.colluders, "people": setting.people}
+    allowed = functools.partial(
+        sigmas_for,
+        schema=setting.schema,
+        within=within,
+        sites=setting.sites,
+        colluders=setting.colluders,
+        people=setting.people,
+    )
     if query.private_keys is not None:
         people = replace(query, aggregates=(People("people"),), private_keys=None, sigmas=())
-        (sigma,) = sigmas_for(people, setting.schema, within, **public)
+        (sigma,) = allowed(people)
         query = _keyed(query, setting, sigma)
-    return replace(query, sigmas=sigmas_for(query, setting.schema, within, **public))
+    return replace(query, sigmas=allowed(query))
 
 
 def _for_epsilon(query: Query, setting: Setting, epsilon: float, kind: Drawn) -> Query:

@@ -7,6 +7,7 @@ a column is made of them (``RemoteFrame.with_columns``).
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -316,8 +317,7 @@ def day_labels(edges: tuple[float, ...]) -> tuple[str, ...]:
     """What the cells between days are called: ``[2020-01-01, 2021-01-01)``."""
     days = [iso(edge) for edge in edges]
     last = len(days) - 2
-    pairs = zip(days, days[1:], strict=False)
-    return tuple(f"[{low}, {high}{']' if i == last else ')'}" for i, (low, high) in enumerate(pairs))
+    return tuple(f"[{low}, {high}{']' if i == last else ')'}" for i, (low, high) in enumerate(itertools.pairwise(days)))
 
 
 def _arithmetic(op: _Sign, left: object, right: object) -> Expression:

@@ -18,6 +18,7 @@ from stead.client.aggregation import Table
 from stead.client.answer import Answer
 from stead.client.dataset import RemoteDataset
 from stead.client.joint import JointPending, JointQuestion
+from stead.client.mock import MockRows
 from stead.client.narrowing import Narrowing
 from stead.client.newton import Newton
 from stead.client.noise import NoiseKind, Setting, Wish, alone, wish
@@ -170,12 +171,12 @@ class Rounds:
             progress.size_bytes + found.size_bytes,
         )
 
-    def on_mock(self) -> Answer:
-        """All rounds on mock rows, without noise and for free."""
+    def on_mock(self, rows: MockRows | None = None) -> Answer:
+        """All rounds on mock rows, without noise and for free; see ``Question.on_mock``."""
         progress = Progress(0, self.method.start)
         while progress.done < self.rounds:
             question = Question(self.frame.selection, (self.method.aggregate(progress.state),))
-            progress = self.after(progress, question.on_mock())
+            progress = self.after(progress, question.on_mock(rows))
         return self._finish(progress)
 
     def _finish(self, progress: Progress) -> Answer:
@@ -230,7 +231,9 @@ class Rounds:
                     raise BudgetExceeded(
                         f"{self.rounds} rounds cost epsilon {after.epsilon_spent - before.epsilon_spent:.2f} at most; "
                         f"{account_text(after.account)} has epsilon {left:.2f} left at {site}.",
-                        hint=f"epsilon={0.9 * left:.2g}, fewer rounds, or a wider `within`",
+                        hint=f"epsilon={0.9 * left:.2g}, fewer rounds, or a wider `within`"
+                        if left > 0.0
+                        else "nothing is left; ask the owner for more",
                     )
 
     def __repr__(self) -> str:

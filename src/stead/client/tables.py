@@ -6,9 +6,9 @@ people see a regression as a table of its terms, a survival curve as one row for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -79,10 +79,25 @@ class Answered(Protocol):
     Security: public, as released.
     """
 
-    query: Query
-    schema: Schema
-    values: Any
-    errors: Any
+    @property
+    def query(self) -> Query:
+        """The plan that was answered."""
+        ...
+
+    @property
+    def schema(self) -> Schema:
+        """The public schema that it was asked under."""
+        ...
+
+    @property
+    def values(self) -> Mapping[str, Array]:
+        """The numbers of each aggregate."""
+        ...
+
+    @property
+    def errors(self) -> Mapping[str, Array]:
+        """Their half-widths."""
+        ...
 
     @property
     def key_names(self) -> tuple[str, ...]:
@@ -178,9 +193,9 @@ def _top(aggregate: TopK, grid: Grid) -> list[AnswerColumn]:
 
 
 def _cells(aggregate: Aggregate, query: Query, schema: Schema) -> tuple[str, ...]:
-    if isinstance(aggregate, Histogram) and aggregate.edges:
-        if asked_schema(query, schema).column(aggregate.column).kind == "date":
-            return day_labels(aggregate.edges)
+    if isinstance(aggregate, Histogram):
+        kind = asked_schema(query, schema).column(aggregate.column).kind
+        return day_labels(aggregate.edges) if kind == "date" else cell_names(aggregate, query, schema)
     return cell_names(aggregate, query, schema)
 
 
@@ -224,7 +239,8 @@ def _log_rank(answer: Answered, grid: Grid) -> Block:
     )
     chi_square, p_value = grid.values[0, 2], grid.values[0, 3]
     degrees = len(answer.groups) - 1
-    title = f"{grid.aggregate.name}: χ² {render.number(chi_square, 3)} with {degrees} degrees, p {p_value:.2g}"
+    freedom = f"{degrees} degree{'s' if degrees > 1 else ''} of freedom"
+    title = f"{grid.aggregate.name}: χ² {render.number(chi_square, 3)} with {freedom}, p {p_value:.2g}"
     return Block((*answer.key_names, "observed", "expected"), rows, title)
 
 

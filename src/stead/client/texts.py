@@ -50,7 +50,7 @@ def predicate_text(predicate: Predicate) -> str:
             return sign.join(f"({predicate_text(part)})" for part in predicate.parts)
 
 
-def value_text(value: Value) -> str:
+def value_text(value: Value) -> str:  # noqa: PLR0911 - one return for each kind of value
     """A value as Python would write it."""
     match value:
         case Field():

@@ -35,7 +35,7 @@ _OTHER_FRAMES: Final = {
 
 
 class Verbs(ABC):
-    """The verbs of a data frame; names follow Polars. Nothing runs, and nothing is sent, until an answer is asked for."""
+    """The verbs of a data frame, named as in Polars. Nothing runs, nothing is sent, until an answer is asked for."""
 
     @property
     @abstractmethod

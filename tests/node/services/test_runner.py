@@ -31,7 +31,6 @@ MAY_KNOW_DUCKDB = {
     "node/services/table_run.py",
     "node/services/tables.py",
     "node/services/table_load.py",
-    "node/services/table_run.py",
     "node/services/table_sql.py",
     "node/services/datafiles.py",
 }

@@ -184,6 +184,7 @@ def _intervals(answer: Answer, name: str) -> list[Interval]:
     errors = [0.0] * len(column.values) if column.errors is None else column.errors
     where = answer.title.partition(" · ")[2]
     where, colour = ("all three", BLUE) if "," in where else (where, GREY)
+    errors = [0.0] * len(column.values) if column.errors is None else column.errors.tolist()
     return [
         Interval(f"{where}, {group[0]}", float(value), float(error), colour)
         for group, value, error in zip(answer.groups, column.values, errors, strict=True)

@@ -80,7 +80,7 @@ class Rows:
     def keep(self, fragment: Fragment) -> Fragment:
         """Give the fragment's result a column of its own; the column's name stands for it from now on."""
         name = f"v{len(self.tables)}"
-        self.add(f"SELECT *, {fragment[0]} AS {name} FROM {{before}}", fragment[1])  # noqa: S608 - fixed words
+        self.add(f"SELECT *, {fragment[0]} AS {name} FROM {{before}}", fragment[1])
         return name, []
 
     def derive(self, column: Column, value: Value) -> None:
