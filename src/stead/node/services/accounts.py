@@ -86,9 +86,11 @@ class Accounts:
         Returns:
             The ones that were made. The caller hands them to ``record`` once it holds its locks.
         """
+        columns = tables.accounts.c
+        there = set(write.connection.execute(sa.select(columns.id).where(columns.id.in_(list(promises)))).scalars())
         return {
             account: promises[account]
-            for account in sorted(promises)
+            for account in sorted(promises.keys() - there)
             if write.insert_if_absent(tables.accounts, fresh(account, promises[account]))
         }
 

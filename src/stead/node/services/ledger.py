@@ -90,25 +90,28 @@ class Ledger:
         rows = write.lock_accounts(payers.ids)
         prices = self._prices(bill, rows)
         self._accounts.record(write, made)
-        columns = tables.accounts
+        changes, entries = [], []
         for account in payers.ids:
             row = rows[account]
-            change: dict[str, Any] = {"disclosures": row["disclosures"] + 1}
-            paid = Price((), 0)
-            if prices:
-                paid = prices[account]
-                spent = spent_of(row) + paid
-                change = {"spent": spent.amounts, "slack": spent.slack}
-            write.connection.execute(columns.update().where(columns.c.id == account).values(change))
-            entry = {
-                "release": bill.release,
-                "account": account,
-                "kind": "charge" if prices else "disclosure",
-                "amounts": paid.amounts,
-                "slack": paid.slack,
-                "at": at,
-            }
-            write.connection.execute(tables.entries.insert().values(entry))
+            paid = prices[account] if prices else Price((), 0)
+            spent = spent_of(row) + paid if prices else spent_of(row)
+            counted = row["disclosures"] + (0 if prices else 1)
+            changes.append({"which": account, "s": spent.amounts, "k": spent.slack, "d": counted})
+            entries.append(
+                {
+                    "release": bill.release,
+                    "account": account,
+                    "kind": "charge" if prices else "disclosure",
+                    "amounts": paid.amounts,
+                    "slack": paid.slack,
+                    "at": at,
+                }
+            )
+        # All rows at once: each statement of its own would be a round trip to a database server.
+        columns, bind = tables.accounts, sa.bindparam
+        update = columns.update().where(columns.c.id == bind("which"))
+        write.connection.execute(update.values(spent=bind("s"), slack=bind("k"), disclosures=bind("d")), changes)
+        write.connection.execute(tables.entries.insert().values(entries))
         return tuple(_charge(account, prices[account]) for account in payers.ids if prices)
 
     def check(self, connection: Connection, bill: Bill) -> None:
