@@ -335,7 +335,7 @@ def test_the_free_snippets_of_the_first_ten_minutes_run_on_the_twin(cut_off):
     notebook = {"heart": heart}
     for snippet in re.findall(r"^```python\n(.*?)^```", explore_for_free(), re.DOTALL | re.MULTILINE):
         exec(compile(snippet, "first-ten-minutes.md", "exec"), notebook)
-    answer, rows = notebook["by_sex"].on_mock(), mock_rows(heart.schema, 1000)
+    answer, rows = notebook["by_sex"].on_mock(), mock_rows(heart.schema, len(heart.mock))
     assert answer["patients"].tolist() == [((rows["age"] > 40) & (rows["sex"] == sex)).sum() for sex in ("F", "M")]
     everywhere = JointQuestion(notebook["by_sex"], tuple(cut_off[1])).question.on_mock()
     np.testing.assert_array_equal(everywhere["patients"], answer["patients"])
