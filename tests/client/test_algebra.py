@@ -202,7 +202,7 @@ WRONG = {
     ),
     "an aggregate of a value": (
         lambda h, _: (h.age + 1).mean(),
-        UsageError,
+        UnknownColumn,
         "with_columns(x=(age + 1)), then frame.x.mean",
     ),
     "a value as condition": (lambda h, _: h.filter(h.age + 1), UsageError, "no condition by itself"),

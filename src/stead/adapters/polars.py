@@ -21,6 +21,6 @@ def polars_frame(columns: Mapping[str, Any]) -> Any:
     try:
         polars = importlib.import_module("polars")
     except ImportError:
-        hint = "pip install polars, or use to_dict() or to_numpy()"
+        hint = "pip install 'stead[polars]', or use to_dict() or to_numpy()"
         raise MissingExtra("to_polars() needs Polars, which is not installed.", hint=hint) from None
     return polars.DataFrame(dict(columns), strict=False)

@@ -6,13 +6,12 @@ import html
 
 from stead.client import render
 from stead.client.expressions import ColumnExpression, column_text
-from stead.client.frame import RemoteFrame
+from stead.client.frame import RemoteFrame, Verbs, column_or_verb
 from stead.client.mock import MockRows, mock_of
 from stead.client.preview import budget_text, tightest_account
 from stead.client.question import mock_size
 from stead.client.selection import Selection, Source
 from stead.client.site import Site
-from stead.client.verbs import Verbs, column_or_verb
 from stead.core.messages import AccountView
 from stead.core.schema import DatasetCard, Schema
 from stead.plans.privacy_words import Explanation, explain

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from msgspec.structs import replace
@@ -17,6 +18,7 @@ from stead.client.dataset import RemoteDataset
 from stead.client.noise import NoiseKind, Setting, Wish, calibrated, choose, wish
 from stead.client.preview import Preview
 from stead.client.question import RELEASE_BYTES, Question, account_delta, noise_notes, require_purpose
+from stead.client.rounds import Rounds, RoundsPending
 from stead.client.sessions import SessionTerms, SitesChannel
 from stead.client.site import Site
 from stead.core import messages
@@ -33,9 +35,6 @@ from stead.plans.joining import joined_schema
 from stead.plans.plan import encode_plan, plan_hash
 from stead.plans.query import Query
 from stead.plans.query_price import require_additive
-
-if TYPE_CHECKING:
-    from stead.client.rounds import Rounds, RoundsPending
 
 RING_BITS: Final = 64
 
@@ -365,11 +364,10 @@ def ask(  # noqa: PLR0913 - each is a wish of its own
         UsageError: what is asked is no sum over the sites.
         Refused: a site's rules or budget do not allow it; then no site goes on.
     """
-    from stead.client.rounds import Rounds
-
     if isinstance(question, Rounds):
         _are_datasets(sites)
-        return question.at(tuple(sites), colluders=colluders).answer(why=why, within=within, epsilon=epsilon)
+        everywhere = rounds_at(question, sites, colluders=colluders)
+        return everywhere.answer(why=why, within=within, epsilon=epsilon, noise=noise)
     whole = question.question() if isinstance(question, Aggregation) else question
     if not isinstance(whole, Question):
         raise UsageError(
@@ -378,6 +376,18 @@ def ask(  # noqa: PLR0913 - each is a wish of its own
         )
     asked = JointQuestion(whole, tuple(sites), colluders)
     return asked.answer(why=why, within=within, epsilon=epsilon, sigmas=sigmas, noise=noise)
+
+
+def rounds_at(question: Rounds, sites: Sequence[RemoteDataset], *, colluders: int = 1) -> Rounds:
+    """A question in rounds as one to several sites: to preview it before ``ask``.
+
+    Raises:
+        TooFewParties: fewer than two sites.
+        UsageError: the sites do not agree on what is asked.
+    """
+    found = dataclasses.replace(question, through=lambda asked: JointQuestion(asked, tuple(sites), colluders))
+    _ = found.asked(question.method.start)
+    return found
 
 
 def _difference(first: Schema, other: Schema) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from stead.client.aggregation import Aggregation, Table
 from stead.client.operators import Comparable, as_border, require_one_table
+from stead.client.rounds import Rounds, quantile_rounds
 from stead.client.values import plain_number, several, whole_number
 from stead.core.dates import iso
 from stead.core.schema import Column
@@ -25,9 +26,6 @@ from stead.plans.query import (
     Sum,
     TopK,
 )
-
-if TYPE_CHECKING:
-    from stead.client.rounds import Rounds
 
 NUMBERS: Final = ("integer", "real", "boolean")
 ORDERED: Final = ("integer", "real", "date")
@@ -60,11 +58,11 @@ class Measures(Comparable, ABC):
 
     def sum(self) -> Aggregation:
         """The sum of the values; NULL counts as nothing."""
-        return self._asked(Sum(f"{self.column.name}_sum", self._of(NUMBERS, "sum")))
+        return self._asked(Sum(f"{self.column.name}_sum", _named(self.column, NUMBERS, "sum")))
 
     def mean(self) -> Aggregation:
         """The mean of the values that are there; of a date its day."""
-        return self._asked(Mean(f"{self.column.name}_mean", self._of((*NUMBERS, "date"), "mean")))
+        return self._asked(Mean(f"{self.column.name}_mean", _named(self.column, (*NUMBERS, "date"), "mean")))
 
     def var(self) -> Aggregation:
         """The variance of the sample."""
@@ -99,9 +97,7 @@ class Measures(Comparable, ABC):
         places = tuple(plain_number(each, "a quantile") for each in given)
         if whole_number(rounds, "rounds") == 1:
             return self._quantile("quantile", places, depth)
-        from stead.client.rounds import quantile_rounds
-
-        return quantile_rounds(self.table, self._of(ORDERED, "quantile"), places, rounds)
+        return quantile_rounds(self.table, _named(self.column, ORDERED, "quantile"), places, rounds)
 
     def min(self, *, depth: int = 3) -> Aggregation:
         """The least value that noise lets be told: the quantile 0. What only a few people hold is not seen."""
@@ -138,35 +134,35 @@ class Measures(Comparable, ABC):
 
     def top_k(self, k: int = 5) -> Aggregation:
         """The ``k`` most frequent values of a category or boolean column, with their counts."""
-        name = self._of(("category", "boolean"), "public list of values")
+        name = _named(self.column, ("category", "boolean"), "public list of values")
         return self._asked(TopK(f"{name}_top", name, whole_number(k, "k")))
 
     def _asked(self, aggregate: Aggregate) -> Aggregation:
         return Aggregation(self.table, aggregate)
 
     def _moments(self, show: Moment, what: str, other: Measures | None = None) -> Aggregation:
-        name = self._of(NUMBERS, {"var": "variance", "std": "deviation"}.get(what, what))
+        name = _named(self.column, NUMBERS, {"var": "variance", "std": "deviation"}.get(what, what))
         if other is None:
             return self._asked(Moments(f"{name}_{what}", (name,), show))
         if not isinstance(other, Measures):
             raise UsageError(f"{what} is of two columns; got {type(other).__name__}.", hint=f"{name}.{what}(heart.age)")
         require_one_table(self, other)
-        pair = (name, other._of(NUMBERS, what))  # noqa: SLF001 - its own class
+        pair = (name, _named(other.column, NUMBERS, what))
         return self._asked(Moments(f"{'_'.join(pair)}_{what}", pair, show))
 
     def _quantile(self, what: str, at: tuple[float, ...], depth: int) -> Aggregation:
-        name = self._of(ORDERED, what)
+        name = _named(self.column, ORDERED, what)
         return self._asked(Quantile(f"{name}_{what}", name, at, whole_number(depth, "depth")))
 
-    def _of(self, kinds: tuple[str, ...], what: str) -> str:
-        """The column's name, if it is of one of these kinds."""
-        column = self.column
-        if column.kind not in kinds:
-            raise UsageError(
-                f"column {column.name!r} is {column.kind}: it has no {what}.",
-                hint=f"{column.name}.histogram() counts its values" if column.kind == "category" else "",
-            )
-        return column.name
+
+def _named(column: Column, kinds: tuple[str, ...], what: str) -> str:
+    """The column's name, if it is of one of these kinds."""
+    if column.kind not in kinds:
+        raise UsageError(
+            f"column {column.name!r} is {column.kind}: it has no {what}.",
+            hint=f"{column.name}.histogram() counts its values" if column.kind == "category" else "",
+        )
+    return column.name
 
 
 def _single(at: object) -> bool:

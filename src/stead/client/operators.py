@@ -20,7 +20,7 @@ from stead.client.texts import predicate_text, value_text
 from stead.client.values import plain_number, several, whole_number
 from stead.core.dates import day, iso
 from stead.core.schema import Bounds
-from stead.errors import UsageError
+from stead.errors import UnknownColumn, UsageError
 from stead.plans.decode import edge_labels
 from stead.plans.values import (
     And,
@@ -249,7 +249,7 @@ class Expression(Comparable):
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("_"):
             raise AttributeError(name)
-        raise UsageError(
+        raise UnknownColumn(
             f"a value made of columns has no {name!r} before it has a name.",
             hint=f"frame = heart.with_columns(x={value_text(self.value)}), then frame.x.{name}",
         )

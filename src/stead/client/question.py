@@ -50,6 +50,11 @@ class Question:
         return self.selection.source
 
     @property
+    def title(self) -> str:
+        """``heart · North Hospital``."""
+        return self.source.title
+
+    @property
     def schema(self) -> Schema:
         """The public schema of the rows that are read, with joined columns."""
         return self.selection.rows_schema

@@ -6,9 +6,9 @@ All rounds have the same noise, so that their price is known before the first is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -16,13 +16,10 @@ import numpy as np
 from stead.client import render
 from stead.client.aggregation import Table
 from stead.client.answer import Answer
-from stead.client.dataset import RemoteDataset
-from stead.client.joint import JointPending, JointQuestion
 from stead.client.mock import MockRows
 from stead.client.narrowing import Narrowing
 from stead.client.newton import Newton
 from stead.client.noise import NoiseKind, Setting, Wish, alone, wish
-from stead.client.pending import Pending
 from stead.client.preview import Preview, account_text
 from stead.client.question import Question, noise_notes, require_purpose
 from stead.client.receipt import Receipt
@@ -69,6 +66,47 @@ class Method(Protocol):
         ...
 
 
+class Waiting(Protocol):
+    """A round that waits for a person: a ``Pending`` or a ``JointPending``.
+
+    Cost: a request each time it is refreshed.
+    Security: as the question's own.
+    """
+
+    def refresh(self) -> Any:
+        """The answer, or this."""
+        ...
+
+    def wait(self, timeout_s: float = ..., *, pause_s: float = ...) -> Answer:
+        """The answer."""
+        ...
+
+
+class Askable(Protocol):
+    """One round's question, to one site or to several: a ``Question`` or a ``JointQuestion``.
+
+    Cost: ``quoted`` a request to each site; ``ask`` a release at each.
+    Security: as the question's own.
+    """
+
+    @property
+    def title(self) -> str:
+        """The dataset and its sites."""
+        ...
+
+    def setting(self) -> Setting:
+        """The public facts that its noise is chosen by."""
+        ...
+
+    def quoted(self, query: Query) -> dict[str, messages.Quote]:
+        """What it costs at each site."""
+        ...
+
+    def ask(self, query: Query, why: str) -> Any:
+        """The answer, or what waits for it."""
+        ...
+
+
 @dataclass(frozen=True)
 class Progress:
     """The rounds so far: how many, what the next asks with, the last answer and all receipts."""
@@ -88,38 +126,28 @@ class Rounds:
         frame: the rows.
         method: what is asked in each round.
         rounds: how many.
-        sites: the datasets of several sites; empty for one.
-        colluders: of several sites, those whose noise shares are not counted on.
+        through: how a round's question is asked: of its own site, or as ``stead.ask`` does, of several.
     """
 
     frame: Table
     method: Method
     rounds: int
-    sites: tuple[RemoteDataset, ...] = ()
-    colluders: int = 0
+    through: Callable[[Question], Askable] = field(default=lambda question: question)
 
-    def at(self, sites: tuple[RemoteDataset, ...], *, colluders: int = 1) -> Rounds:
-        """The same question to several sites.
-
-        Raises:
-            TooFewParties: fewer than two sites.
-            UsageError: the sites do not agree on what is asked.
-        """
-        found = replace(self, sites=sites, colluders=colluders)
-        _ = found.asked(self.method.start)
-        return found
-
-    def asked(self, state: State) -> Question | JointQuestion:
+    def question(self, state: State) -> Question:
         """One round's question."""
         question = Question(self.frame.selection, (self.method.aggregate(state),))
         question.parts()
-        return JointQuestion(question, self.sites, self.colluders) if self.sites else question
+        return question
+
+    def asked(self, state: State) -> Askable:
+        """One round's question, to the sites that it goes to."""
+        return self.through(self.question(state))
 
     def explain(self) -> str:
         """The first round in words, and how many there are."""
-        asked = self.asked(self.method.start)
-        question = asked.question if isinstance(asked, JointQuestion) else asked
-        return f"{question.explain()}\nAsked in {self.rounds} rounds, each of them a release of its own."
+        words = self.question(self.method.start).explain()
+        return f"{words}\nAsked in {self.rounds} rounds, each of them a release of its own."
 
     def preview(
         self, *, within: float | None = None, epsilon: float | None = None, noise: NoiseKind = "auto"
@@ -175,8 +203,7 @@ class Rounds:
         """All rounds on mock rows, without noise and for free; see ``Question.on_mock``."""
         progress = Progress(0, self.method.start)
         while progress.done < self.rounds:
-            question = Question(self.frame.selection, (self.method.aggregate(progress.state),))
-            progress = self.after(progress, question.on_mock(rows))
+            progress = self.after(progress, self.question(progress.state).on_mock(rows))
         return self._finish(progress)
 
     def _finish(self, progress: Progress) -> Answer:
@@ -219,8 +246,7 @@ class Rounds:
             ("Rounds", f"{self.rounds}, each a release of its own: ε {one} for one, the cost is of all"),
             *noise_notes(query, self.frame.selection),
         )
-        title = asked.title if isinstance(asked, JointQuestion) else asked.source.title
-        return Preview(title, self.method.expected(query, setting), quotes, query.sigmas, notes)
+        return Preview(asked.title, self.method.expected(query, setting), quotes, query.sigmas, notes)
 
     def _require_budget(self, query: Query) -> None:
         """Refuse before the first round what would be refused after some of them."""
@@ -256,7 +282,7 @@ class RoundsPending:
     progress: Progress
     noisy: Query
     why: str
-    pending: Pending | JointPending
+    pending: Waiting
 
     def refresh(self) -> Answer | RoundsPending:
         """Ask again; with the round's answer, the next rounds are asked.
@@ -278,7 +304,7 @@ class RoundsPending:
             found = found._with(found.pending.wait(timeout_s))  # noqa: SLF001 - its own class
         return found
 
-    def _with(self, found: Answer | Pending | JointPending) -> Answer | RoundsPending:
+    def _with(self, found: Answer | Waiting) -> Answer | RoundsPending:
         if not isinstance(found, Answer):
             return replace(self, pending=found)
         return self.asked.go_on(self.asked.after(self.progress, found), self.noisy, self.why)
@@ -320,7 +346,7 @@ def _checked(asked: Rounds) -> Rounds:
             "a question in rounds goes where its last answer pointed, which is another place for each group.",
             hint="filter to one group and ask for it by itself",
         )
-    _ = asked.asked(asked.method.start)
+    _ = asked.question(asked.method.start)
     return asked
 
 
