@@ -180,6 +180,11 @@ def stacked(schema, tables):
     return msgspec.structs.replace(schema, columns=(*schema.columns, column))
 
 
+def bare(schema):
+    """The schema without the category that tells tables apart."""
+    return msgspec.structs.replace(schema, columns=tuple(c for c in schema.columns if c.name != STACK))
+
+
 def stack(schema, tables, seed, most=14):
     """Rows of so many tables (empty ones, too), in an order that mixes them. No two tables share a person."""
     chance = random.Random(seed)
