@@ -216,6 +216,9 @@ def answer(query, schema, frame):
                 row[step.name] = bool(held) if column.kind == "boolean" and held is not None else held
     names = list(query.group_by) + ([query.private_keys.column] if query.private_keys else [])
     rows = [row for row in rows if all(row[name] is not None for name in names)]
+    if query.private_keys and asked.column(names[-1]).bounds is not None:
+        rows = [row | {"\0key": math.floor(row[names[-1]])} for row in rows]
+        names[-1] = "\0key"
     rows = bounded([(row["\0whose"], tuple(row[name] for name in names)) for row in rows], rows, bounding)
     place = {key: i for i, key in enumerate(_product(group_keys(query, schema)))}
     if query.private_keys is None:
@@ -246,8 +249,8 @@ def _product(keys):
 
 
 def _by_key(query, asked, layout, rows, place):
-    name = query.private_keys.column
-    column = asked.column(name)
+    column = asked.column(query.private_keys.column)
+    name = column.name if column.bounds is None else "\0key"
     order = {value: i for i, value in enumerate(column.categories or (False, True))}
     keys = sorted(
         {row[name] for row in rows}, key=lambda key: order.get(key, key) if order and column.kind != "text" else key
@@ -259,9 +262,10 @@ def _by_key(query, asked, layout, rows, place):
         vectors.append(vector)
         slacks.append(slack)
         people.append(len({row["\0whose"] for row in own}))
-    shown = tuple(math.floor(key) if column.bounds is not None else key for key in keys)
     empty = np.zeros(0, dtype=np.int64)
-    return Answer(np.concatenate([empty, *vectors]).astype(np.int64), np.concatenate([empty, *slacks]), shown, people)
+    return Answer(
+        np.concatenate([empty, *vectors]).astype(np.int64), np.concatenate([empty, *slacks]), tuple(keys), people
+    )
 
 
 def _added(query, asked, layout, rows, place):

@@ -23,6 +23,8 @@ from stead.plans.scope import Scope, scope_of
 
 MAX_CELLS = 1 << 20
 MAX_KEY_GROUPS = 1 << 12
+MAX_KEY = 1 << 53
+"""Beyond it a float is not every whole number."""
 MAX_TOTAL = 1 << 56
 """The largest integer one site may reach: 64 sites and their noise still fit a signed 64-bit integer."""
 MIN_SIGMA = 0.3
@@ -212,6 +214,14 @@ def _check_private(query: Query, scope: Scope, groups: int) -> None:
             f"group_by_private: column {keys.column!r} is {column.kind}; keys are texts, whole numbers or dates.",
             hint=f"{keys.column}.floor() makes whole numbers",
         )
+    if column.kind in ("integer", "date"):
+        bounds = scope.range_of(column, "group_by_private")
+        if max(abs(bounds.low), abs(bounds.high)) > MAX_KEY:
+            raise UsageError(
+                f"group_by_private: column {keys.column!r} goes from {bounds.low:g} to {bounds.high:g}; keys are whole "
+                "numbers up to 2^53.",
+                hint=f"{keys.column}.clip(low, high) makes them smaller",
+            )
     if groups > MAX_KEY_GROUPS:
         raise UsageError(f"group_by_private: {groups} public groups in each key; the limit is {MAX_KEY_GROUPS}.")
 

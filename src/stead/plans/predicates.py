@@ -43,26 +43,27 @@ class Names(Protocol):
         ...
 
 
-def check_predicate(predicate: Predicate, names: Names, where: str) -> int:
+def check_predicate(predicate: Predicate, names: Names, where: str, depth: int = MAX_DEPTH) -> int:
     """Check every column and constant of ``predicate``; the number of its nodes and constants.
 
     Args:
         predicate: the condition of a filter.
         names: where columns are looked up.
         where: the step, as errors name it.
+        depth: how deep it may be nested, less where it is itself inside a value.
 
     Raises:
         UnknownColumn: a column that is not declared.
         UsageError: a constant of another kind than its column, an order over things without one, or too large.
     """
-    nodes = _check(predicate, names, where, MAX_DEPTH)
+    nodes = _check(predicate, names, where, depth)
     if nodes > MAX_NODES:
         raise UsageError(f"{where}: the condition has {nodes} comparisons and constants; the limit is {MAX_NODES}.")
     return nodes
 
 
 def _check(predicate: Predicate, names: Names, where: str, depth: int) -> int:
-    if depth == 0:
+    if depth <= 0:
         raise UsageError(f"{where}: the condition is nested deeper than {MAX_DEPTH}.")
     if isinstance(predicate, And | Or):
         return 1 + sum(_check(part, names, where, depth - 1) for part in predicate.parts)

@@ -35,6 +35,8 @@ from stead.plans.values import (
 )
 
 MAX_STEPS = 64
+MAX_CHAIN = 128
+"""The most operations that wait for each other, over all steps: an engine's memory and time grow with their square."""
 MAX_EDGES = 1 << 10
 MAX_MAGNITUDE = 2.0**900
 NUMBERS = ("integer", "real", "date")
@@ -59,6 +61,7 @@ class Scope:
         self.visible = {column.name for column in schema.columns}
         self.ranges = {c.name: c.bounds for c in schema.columns if c.bounds is not None}
         self.nodes = 0
+        self.chains: dict[str, int] = {}
 
     def column(self, name: str, where: str, *, text: bool = False) -> Column:
         """The column of that name, if a step may name it; a text column where ``text`` is enough.
@@ -97,7 +100,8 @@ class Scope:
 
     def require_number(self, value: Value, where: str, depth: int) -> None:
         """Raise ``UsageError`` unless ``value`` is a number; a quotient needs no range to be compared."""
-        if isinstance(value, Arithmetic) and value.op == "/":
+        if isinstance(value, Arithmetic) and value.op == "/" and depth > 0:
+            self.spend(1, where)
             self.require_number(value.left, where, depth - 1)
             self.require_number(value.right, where, depth - 1)
         elif value_range(value, self, where, depth).kind == "category":
@@ -109,6 +113,26 @@ class Scope:
         self.visible.add(column.name)
         if column.bounds is not None:
             self.ranges[column.name] = column.bounds
+
+    def chain(self, part: object, where: str) -> int:
+        """How many operations stand one after another in a value or condition, with those behind its columns.
+
+        Raises:
+            UsageError: too many.
+        """
+        length = self._chain(part)
+        if length > MAX_CHAIN:
+            raise UsageError(
+                f"{where}: {length} operations wait for each other; the limit is {MAX_CHAIN}.",
+                hint="derive it from fewer derived columns",
+            )
+        return length
+
+    def _chain(self, part: object) -> int:
+        if isinstance(part, msgspec.Struct):
+            inner = (self._chain(getattr(part, name)) for name in part.__struct_fields__)
+            return 1 + max(self.chains.get(getattr(part, "column", ""), 0), max(inner, default=0))
+        return max((self._chain(each) for each in part), default=0) if isinstance(part, tuple) else 0
 
     def spend(self, nodes: int, where: str) -> None:
         """Count a step's comparisons, constants and operations.
@@ -142,6 +166,7 @@ def scope_of(query: Query, schema: Schema) -> Scope:
         where = f"step {number} ({step.__struct_config__.tag})"
         if isinstance(step, Filter):
             scope.spend(check_predicate(step.where, scope, where), where)
+            scope.chain(step.where, where)
         elif isinstance(step, Select):
             _select(step, scope, where)
         elif isinstance(step, Clip):
@@ -158,7 +183,7 @@ def value_range(value: Value, scope: Scope, where: str, depth: int = MAX_DEPTH) 
         UnboundedContribution: a quotient whose divisor may be zero, or a number beyond 2^900.
         UsageError: an operation on things that it is not for.
     """
-    if depth == 0:
+    if depth <= 0:
         raise UsageError(f"{where}: the value is nested deeper than {MAX_DEPTH}.")
     scope.spend(1, where)
     found = _range(value, scope, where, depth - 1)
@@ -176,7 +201,7 @@ def _range(value: Value, scope: Scope, where: str, depth: int) -> Range:  # noqa
         case Number():
             if not math.isfinite(value.value):
                 raise UsageError(f"{where}: a constant must be a finite number.")
-            kind: Literal["integer", "real"] = "integer" if value.value.is_integer() else "real"
+            kind: Literal["integer", "real"] = "integer" if _whole(value.value) else "real"
             return Range(kind, value.value, value.value)
         case Label():
             return Range("category", categories=(value.value,))
@@ -187,7 +212,7 @@ def _range(value: Value, scope: Scope, where: str, depth: int) -> Range:  # noqa
         case Within():
             return _within(value, scope, where, depth)
         case Truth():
-            scope.spend(check_predicate(value.where, scope, where), where)
+            scope.spend(check_predicate(value.where, scope, where, depth), where)
             return Range("boolean")
         case Case():
             return _case(value, scope, where, depth)
@@ -205,7 +230,14 @@ def _field(column: Column, scope: Scope, where: str) -> Range:
     bounds = scope.range_of(column, where)
     if column.kind == "boolean":
         return Range("boolean")
-    return Range("real" if column.kind == "real" else "integer", bounds.low, bounds.high)
+    # Clipped to bounds that are not whole, an integer need not be whole.
+    whole = column.kind != "real" and _whole(bounds.low, bounds.high)
+    return Range("integer" if whole else "real", bounds.low, bounds.high)
+
+
+def _whole(*numbers: float) -> bool:
+    """Whether all are whole numbers; a caller may have written them as integers."""
+    return all(float(number).is_integer() for number in numbers)
 
 
 def _number(value: Value, scope: Scope, where: str, depth: int) -> Range:
@@ -265,7 +297,7 @@ def _within(value: Within, scope: Scope, where: str, depth: int) -> Range:
             f"{where}: [{value.bounds.low:g}, {value.bounds.high:g}] leaves nothing of [{held.low:g}, {held.high:g}].",
             hint="clip inside the range that the value has",
         )
-    whole = held.kind != "real" and value.bounds.low.is_integer() and value.bounds.high.is_integer()
+    whole = held.kind != "real" and _whole(value.bounds.low, value.bounds.high)
     return Range("integer" if whole else "real", low, high)
 
 
@@ -274,7 +306,7 @@ def _case(value: Case, scope: Scope, where: str, depth: int) -> Range:
         raise UsageError(f"{where}: a case needs at least one branch.")
     results = [result for _, result in value.branches]
     for condition, _ in value.branches:
-        scope.spend(check_predicate(condition, scope, where), where)
+        scope.spend(check_predicate(condition, scope, where, depth), where)
     results += [value.otherwise] if value.otherwise is not None else []
     found = [value_range(result, scope, where, depth) for result in results]
     if any(each.kind == "category" for each in found):
@@ -353,6 +385,7 @@ def _derive(step: Derive, scope: Scope, where: str) -> None:
     if any(column.name == step.name for column in scope.schema.columns):
         raise UsageError(f"{where}: there is a column {step.name!r} already.", hint="give the new one its own name")
     found = value_range(step.value, scope, where)
+    scope.chains[step.name] = scope.chain(step.value, where)
     if found.kind == "category":
         _check_labels(found.categories, where)
         scope.add(Column(step.name, "category", categories=found.categories))
@@ -382,6 +415,7 @@ def _clip(step: Clip, scope: Scope, where: str) -> None:
             hint="clip inside the declared bounds",
         )
     scope.ranges[step.column] = Bounds(low, high)
+    scope.chains[step.column] = scope.chain(step, where)
 
 
 OPERATIONS: dict[str, Callable[[float, float], float]] = {

@@ -171,7 +171,10 @@ def _private(query: Query, rows: Rows) -> tuple[list[Constant] | None, Integers]
     if query.private_keys is None:
         return None, np.zeros(rows.count, dtype=np.int64)
     column = rows.schema.column(query.private_keys.column)
-    found, place = np.unique(rows.take(column.name), return_inverse=True)
+    held = rows.take(column.name)
+    if column.bounds is not None:
+        held = np.floor(held)  # clipped to bounds that are not whole, an integer need not be whole
+    found, place = np.unique(held, return_inverse=True)
     values = found.tolist()
     if column.name in rows.texts:
         values = [rows.texts[column.name][int(value)] for value in values]
@@ -182,7 +185,7 @@ def _key(column: Column, value: float | str) -> Constant:
     """A private key as it is shown: a text, a category, a boolean, or a whole number (a date is its day)."""
     if isinstance(value, str):
         return value
-    return key_values(column)[int(value)] if column.kind in ("category", "boolean") else math.floor(value)
+    return key_values(column)[int(value)] if column.kind in ("category", "boolean") else int(value)
 
 
 def _row_count(columns: Mapping[str, npt.ArrayLike]) -> int:

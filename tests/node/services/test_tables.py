@@ -1,10 +1,13 @@
 """The table engine says what the NumPy definition says, and what a third, slow computation in pandas says."""
 
 import importlib.util
+import math
 import pickle
+from fractions import Fraction
 from pathlib import Path
 
 import duckdb
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,10 +16,13 @@ from hypothesis import strategies as st
 
 from stead.core.schema import Bounds, Column, DatasetCard, Schema
 from stead.errors import NodeError, UnknownColumn, UsageError
-from stead.node.services.tables import Limits, Table, load, table_path
+from stead.node.services.table_sql import Sources, statements
+from stead.node.services.tables import JoinedTables, Limits, Table, load, table_path
 from stead.plans.analysis import parts
-from stead.plans.query import Compare, Count, Filter, Histogram, Mean, Query, Select, Sum
+from stead.plans.joining import joined_schema
+from stead.plans.query import Compare, Count, Derive, Filter, Histogram, Mean, Query, Select, Sum
 from stead.plans.sums import run_exact
+from stead.plans.values import Arithmetic, Field, Number, Within
 
 spec = importlib.util.spec_from_file_location("questions", Path(__file__).parents[2] / "questions.py")
 questions = importlib.util.module_from_spec(spec)
@@ -105,6 +111,57 @@ def test_engine_reference_and_pandas_agree(tmp_path_factory, data, seed):
         for private in (False, False, False, True):
             query = data.draw(questions.queries(schema, private=private))
             agree(opened.run, query, schema, columns, frame)
+
+
+@settings(max_examples=30, phases=(Phase.generate, Phase.shrink))
+@given(data=st.data(), seed=st.integers(0, 2**32 - 1))
+def test_joined_rows_agree(tmp_path_factory, data, seed):
+    """On 30 x 60 pairs of tables: each person's rows here with each of theirs there, in the order of both."""
+    plain = data.draw(questions.schemas(person=True))
+    schema = questions.stacked(plain, STACKED)
+    other, join = data.draw(questions.other_schemas(plain))
+    directory = tmp_path_factory.mktemp("joined")
+    frames = []
+    for name, each, more in (("own", schema, 0), ("lab", other, 1)):
+        rows = questions.stack(questions.bare(each), STACKED, seed + more)
+        rows = {column.name: rows[column.name] for column in each.columns}
+        questions.write_arrow(each, rows, directory / f"{name}.arrow")
+        load(directory / f"{name}.arrow", DatasetCard(name, each), directory, limits=ONE, person_secret=bytes(32))
+        frames.append(oracle.read_frame(each, rows))
+    joined = joined_schema(Query("own", (), (), (), (), (join,)), schema, {"lab": other}.__getitem__)
+    frame = oracle.joined_frame(*frames, join)
+    columns = questions.as_columns({column.name: frame[column.name].tolist() for column in joined.columns})
+    with JoinedTables(directory, DatasetCard("own", schema), [DatasetCard("lab", other)], limits=ONE) as opened:
+        for private in (False, False, True):
+            query = data.draw(questions.queries(joined, private=private))
+            query = msgspec.structs.replace(query, dataset="own")
+            asked = msgspec.structs.replace(query, joins=(join,))
+            agree(lambda _, asked=asked: opened.run(asked), query, joined, columns, frame)
+
+
+def balanced(levels, place=0):
+    if not levels:
+        return Arithmetic("*", Field("bp"), Number(1.0 + place / 1024))
+    return Arithmetic("max", balanced(levels - 1, 2 * place), balanced(levels - 1, 2 * place + 1))
+
+
+def test_a_thousand_operations_are_few_tables_and_one_answer(table):
+    """1,023 operations that are all different stand in 11 levels; each in a table of its own would not be run."""
+    query = ask(Sum("s", "most"), steps=[Derive("most", Within(balanced(8), Bounds(0.0, 1000.0)))])
+    [statement] = statements(query, Sources(SCHEMA, {}), parts(query, SCHEMA))
+    assert statement.text.count(" AS (") < 20
+    held = [120.5, 250.0]
+    largest = [max(value * (1.0 + place / 1024) for place in range(256)) for value in held]
+    [part] = parts(query, SCHEMA)
+    assert table.run(query).vector.tolist() == [sum(math.trunc(Fraction(v) / Fraction(part.step)) for v in largest)]
+
+
+def test_the_longest_chain_that_plans_allow_is_run(table):
+    steps = [Derive("z0", Field("bp"))]
+    steps += [Derive(f"z{i}", Arithmetic("min", Field(f"z{i - 1}"), Number(300.0 + i))) for i in range(1, 64)]
+    assert (
+        table.run(ask(Sum("s", "z63"), steps=steps)).vector.tolist() == table.run(ask(Sum("s", "bp"))).vector.tolist()
+    )
 
 
 def test_hand_worked_example(table):

@@ -9,6 +9,7 @@ what ``stead.plans.evaluate`` does.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from stead.core.schema import Bounds, Column, Schema
@@ -47,6 +48,7 @@ _DATE_PARTS = {
 }
 
 _STORED = {"text": "VARCHAR", "category": "INTEGER", "boolean": "BOOLEAN"}
+_KEPT = re.compile(r"\bv[0-9]+\b")
 
 Fragment = tuple[str, list[Any]]
 """SQL text, and the parameters of its question marks in their order."""
@@ -54,6 +56,10 @@ Fragment = tuple[str, list[Any]]
 
 class Rows:
     """The row steps as common table expressions, their parameters in the order of the text.
+
+    Columns that wait for their table are gathered by what they read: as many tables as operations stand one after
+    another, and not as many as there are operations. What is written twice is computed once. ``parameters`` are those
+    of ``tables``, once these were asked for.
 
     Args:
         schema: of the rows that are read.
@@ -63,8 +69,21 @@ class Rows:
     def __init__(self, schema: Schema, asked: Schema) -> None:
         self.schema = asked
         self.cells = {column.name: f"c{index}" for index, column in enumerate(schema.columns)}
-        self.tables: list[str] = []
+        self._tables: list[str] = []
         self.parameters: list[Any] = []
+        self._names: dict[str, str] = {}
+        self._level: dict[str, int] = {}
+        self._waiting: list[list[Fragment]] = []
+
+    @property
+    def tables(self) -> list[str]:
+        """The tables so far, the first of them made by the caller."""
+        for columns in self._waiting:
+            count, kept = len(self._tables), ", ".join(text for text, _ in columns)
+            self._tables.append(f"t{count} AS (SELECT *, {kept} FROM t{count - 1})")  # noqa: S608 - fixed words
+            self.parameters += [value for _, values in columns for value in values]
+        self._waiting, self._level = [], {}
+        return self._tables
 
     @property
     def last(self) -> str:
@@ -73,14 +92,21 @@ class Rows:
 
     def add(self, select: str, parameters: list[Any]) -> None:
         """One more table that reads the one before it, written ``{before}``."""
-        before = self.last
+        before = self.last  # what waits comes first
         self.tables.append(f"t{len(self.tables)} AS ({select.format(before=before)})")
         self.parameters += parameters
 
     def keep(self, fragment: Fragment) -> Fragment:
         """Give the fragment's result a column of its own; the column's name stands for it from now on."""
-        name = f"v{len(self.tables)}"
-        self.add(f"SELECT *, {fragment[0]} AS {name} FROM {{before}}", fragment[1])
+        written = f"{fragment[0]} {fragment[1]!r}"
+        if written in self._names:
+            return self._names[written], []
+        name = self._names[written] = f"v{len(self._names)}"
+        level = max((self._level[read] + 1 for read in _KEPT.findall(fragment[0]) if read in self._level), default=0)
+        if level == len(self._waiting):
+            self._waiting.append([])
+        self._waiting[level].append((f"{fragment[0]} AS {name}", fragment[1]))
+        self._level[name] = level
         return name, []
 
     def derive(self, column: Column, value: Value) -> None:
