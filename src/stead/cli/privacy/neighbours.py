@@ -43,7 +43,7 @@ VISITS_PER_PERSON: Final = 12
 WARDS: Final = tuple(f"w{number}" for number in range(9))
 
 # Budgets are not what is audited here, so nothing runs out.
-_ENDLESS: Final = Budget(epsilon=2.0**21)
+_ENDLESS: Final = Budget(epsilon=2.0**21, delta=0.99, reserve=0.9)
 RULES: Final = PolicyRules(
     rules=OPEN_RULES.rules,
     budgets=Budgets(_ENDLESS, _ENDLESS, _ENDLESS),

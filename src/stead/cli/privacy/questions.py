@@ -65,20 +65,21 @@ from stead.privacy.keys import ThresholdedGaussianMechanism, ThresholdedLaplaceM
 
 REPEATS: Final = 64
 NOISE: Final = 2.0
-RUNS: Final = 9_600
-JOINT_RUNS: Final = 6_400
+RUNS: Final = 6_400
 DELTAS: Final = (0.01, 0.1)
 
 FEW: Final = 16
 """Repetitions of an aggregate of many numbers: with more of them an answer takes longer, and a run no less."""
-FEW_RUNS: Final = 2_400
+FEW_RUNS: Final = 1_600
 
 KEY_RUNS: Final = 500
 KEY_LEAST: Final = 100
-KEY_DELTAS: Final = (0.1, 0.2)
-KEY_SLACK: Final = 0.05
-"""So large that runs in which a key of one person is shown are seen; real thresholds are for far smaller ones."""
-KEY_NOISE: Final = 4.0
+"""A key that is always shown exceeds the claim with so many runs, at a whole audit's error rate."""
+KEY_SLACK: Final = 4e-4
+"""So small that an account can pay for a whole audit: its reserve is below one."""
+KEY_NOISE: Final = 16.0
+KEYED_NOISE: Final = 8.0
+"""Beside private keys there is so much noise that a key which should not be shown says more than all numbers."""
 
 
 @dataclass(frozen=True)
@@ -169,14 +170,21 @@ QUESTIONS: Final = (
     Asked("sum of a quotient", lambda name: Sum(name, "quotient"), steps=(_quotient("age", "rate", 0.0, 50.0),)),
     Asked("count by cut", Count, steps=(_BANDS,), group_by=("band",)),
     Asked("count by relabelled text", Count, visits=True, steps=(_KINDS,), group_by=("kind",)),
-    Asked("count of a join", Count, joined=("ward",)),
-    Asked("sum over a join", lambda name: Sum(name, "cost"), joined=("cost",)),
-    Asked("count by a joined group", Count, joined=("ward",), group_by=("ward",)),
+    Asked("count of a join", Count, joined=("ward",), runs=FEW_RUNS),
+    Asked("sum over a join", lambda name: Sum(name, "cost"), joined=("cost",), runs=FEW_RUNS),
+    Asked("count by a joined group", Count, joined=("ward",), group_by=("ward",), runs=FEW_RUNS),
     Asked("count of few rows", Count, visits=True, bounding=Bounding(rows=3)),
     Asked("count by bounded groups", Count, visits=True, group_by=("ward",), bounding=_ONE_WARD),
     Asked("sum by bounded groups", lambda name: Sum(name, "cost"), visits=True, group_by=("ward",), bounding=_ONE_WARD),
     Asked("people by bounded groups", People, visits=True, group_by=("ward",), bounding=_ONE_WARD),
-    Asked("count by bounded groups of a join", Count, joined=("ward",), group_by=("ward",), bounding=_ONE_WARD),
+    Asked(
+        "count by bounded groups of a join",
+        Count,
+        joined=("ward",),
+        group_by=("ward",),
+        bounding=_ONE_WARD,
+        runs=FEW_RUNS,
+    ),
     Asked("count with Laplace noise", Count, noise="laplace", deltas=(0.0, 0.05)),
     Asked("mean with Laplace noise", lambda name: Mean(name, "dose"), noise="laplace", deltas=(0.0, 0.05)),
     Asked("private keys", Count, visits=True, keys="note", bounding=Bounding(groups=2, rows_per_group=1)),
@@ -191,8 +199,8 @@ QUESTIONS: Final = (
 )
 
 JOINT_QUESTIONS: Final = (
-    Asked("count", Count, runs=JOINT_RUNS),
-    Asked("mean by group", lambda name: Mean(name, "dose"), group_by=("sex",), runs=JOINT_RUNS),
+    Asked("count", Count, runs=RUNS // 2),
+    Asked("mean by group", lambda name: Mean(name, "dose"), group_by=("sex",), runs=RUNS // 2),
     Asked("variance", lambda name: Moments(name, ("age",), "variance"), times=FEW, runs=FEW_RUNS),
 )
 
@@ -206,11 +214,12 @@ def schema_of(neighbours: Neighbours, query: Query) -> Schema:
 def noisy(query: Query, schema: Schema) -> Query:
     """The query with noise on every part of ``NOISE`` times what one person moves it by.
 
-    Private keys get noise that says little beside it, and the threshold whose slack is ``KEY_SLACK``.
+    Private keys get the threshold whose slack is ``KEY_SLACK``.
     """
     contribution = analyse(msgspec.structs.replace(query, sigmas=(1.0,) * len(parts(query, schema))), schema)
     moved = contribution.l1 if query.noise == "laplace" else contribution.l2
-    chosen = msgspec.structs.replace(query, sigmas=tuple(NOISE * each for each in moved))
+    times = NOISE if query.private_keys is None else KEYED_NOISE
+    chosen = msgspec.structs.replace(query, sigmas=tuple(times * each for each in moved))
     if query.private_keys is None:
         return chosen
     keys = msgspec.structs.replace(query.private_keys, threshold=_threshold(query, contribution))
@@ -272,7 +281,7 @@ def one_site(neighbours: Neighbours, asked: Asked) -> Trial:
 
     name = f"question: {asked.name}"
     if asked.keys is not None:
-        return Trial(name, event, draw, KEY_RUNS, KEY_DELTAS, least=KEY_LEAST)
+        return Trial(name, event, draw, KEY_RUNS, DELTAS, least=KEY_LEAST)
     return Trial(name, event, draw, asked.runs, asked.deltas)
 
 
