@@ -78,7 +78,7 @@ def attack(rows: RemoteDataset) -> Attack:
             level += 1
             continue
         # log of exp(-(x - others - moved)^2 / 2 s^2) over exp(-(x - others)^2 / 2 s^2)
-        belief += moved * (int(shown[0]) - others - moved / 2) / noise**2
+        belief += moved * (int(shown.vector[0]) - others - moved / 2) / noise**2
         questions += 1
     return Attack(belief, questions)
 

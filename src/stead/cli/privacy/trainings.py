@@ -27,7 +27,7 @@ from stead.privacy.audit.trial import Trial
 
 WIDTH: Final = 3
 RATE: Final = 0.8
-RUNS: Final = 6_000
+RUNS: Final = 3_000
 DELTAS: Final = (0.01, 0.1)
 RING_BITS: Final = 32
 
