@@ -1,20 +1,26 @@
 // Bounds of contribution: of each person the first rows of the first groups.
 //
 // The meaning is in src/stead/node/services/bounding.py; the NumPy reference there gives the same mask. One pass over
-// the rows; of the person at hand the groups taken so far are kept, in a list that is searched from its start while it
-// is short and in a table of open addressing behind that. The time depends on the rows, as that of the question does.
+// the rows; of the person at hand the groups taken so far are kept: for a mask in a list that is searched from its start
+// while it is short and in a table of open addressing behind that, for sums in a place for each group. The time depends
+// on the rows, as that of the question does.
 
 #include "bounding.hpp"
+
+#include "arrow_stream.hpp"
 
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <limits>
+#include <numeric>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 namespace nb = nanobind;
@@ -24,6 +30,7 @@ namespace {
 
 using Integers = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Mask = nb::ndarray<bool, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Totals = nb::ndarray<std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 constexpr std::size_t kShort = 16;
 constexpr std::size_t kFirstTable = 4 * kShort;
@@ -110,71 +117,131 @@ bool fill(const std::int64_t *person, const std::int64_t *group, std::size_t siz
     return true;
 }
 
-// Adds up what `fill` would keep: of each group the kept rows, and of each column of values their sum. The rows are those
-// of a table read in chunks of whole persons, so that a person never comes again; sums cannot overflow within the bounds
-// that the caller has proven. False if persons do not rise or a group is none of `groups`.
-template <typename Group>
-bool add(const std::int32_t *person, const Group *group, std::size_t size, const std::int32_t *const *values,
-         std::size_t columns, std::size_t most_groups, std::int64_t most_rows, std::int64_t *totals,
-         std::size_t groups) {
-    Groups many;
-    std::array<std::int64_t, kShort> few_group{};
-    std::array<std::int64_t, kShort> few_rows{};
-    std::size_t few = 0;
-    const bool short_list = most_groups <= kShort;
-    for (std::size_t row = 0; row < size; ++row) {
-        if (row != 0 && person[row] != person[row - 1]) {
-            if (person[row] < person[row - 1]) return false;
-            few = 0;
-            if (!short_list) many.clear();
-        }
-        const auto at = static_cast<std::size_t>(group[row]);
-        if (at >= groups) return false;
-        std::int64_t *kept = nullptr;
-        if (short_list) {
-            std::size_t i = 0;
-            while (i < few && few_group[i] != static_cast<std::int64_t>(at)) ++i;
-            if (i == few) {
-                if (few == most_groups) continue;
-                few_group[few] = static_cast<std::int64_t>(at);
-                few_rows[few++] = 0;
-            }
-            kept = &few_rows[i];
-        } else {
-            kept = many.take(static_cast<std::int64_t>(at), most_groups);
-            if (kept == nullptr) continue;
-        }
-        if (*kept >= most_rows) continue;
-        ++*kept;
-        ++totals[at];
-        for (std::size_t column = 0; column < columns; ++column) {
-            totals[(column + 1) * groups + at] += values[column][row];
-        }
+// What is added up of the kept rows: columns of values, one sum for each group, and behind them columns of cells, counted
+// in each group. `totals` holds the kept rows of each group, the people who have one, each column's sums, each column's
+// cells.
+struct Wanted {
+    std::size_t groups;
+    std::size_t sums;
+    std::vector<std::size_t> widths;  // how many cells each column of cells has
+
+    std::size_t columns() const { return sums + widths.size(); }
+
+    std::size_t size() const {
+        return groups * std::accumulate(widths.begin(), widths.end(), std::size_t{2} + sums);
     }
-    return true;
+};
+
+// Adds up what `fill` would keep. Persons rise, so that a person never comes again, and may go on in the next call. Sums
+// cannot overflow within the bounds that the caller has proven. Which groups a row's person has is looked up in one place
+// for each group, that names whose it is: nothing is cleared between persons, and no branch depends on the rows but those
+// that end in failure.
+class Sums {
+  public:
+    Sums(const Wanted &wanted, std::size_t most_groups, std::int64_t most_rows, std::int64_t *totals)
+        : wanted_(wanted), most_groups_(most_groups), most_rows_(most_rows), totals_(totals),
+          owner_(wanted.groups, std::numeric_limits<std::int64_t>::min()), rows_(wanted.groups, 0) {}
+
+    // False if persons do not rise, a group is none of the groups or a cell none of the cells.
+    template <typename Group>
+    bool add(const std::int32_t *person, const Group *group, std::size_t size, const std::int32_t *const *values) {
+        for (std::size_t row = 0; row < size; ++row) {
+            const std::int64_t who = person[row];
+            const auto at = static_cast<std::size_t>(group[row]);
+            if (who < last_ || at >= wanted_.groups) return false;
+            taken_ = who == last_ ? taken_ : 0;
+            last_ = who;
+            const bool is_new = owner_[at] != who;
+            const bool is_taken = !is_new | (taken_ < most_groups_);
+            const std::int64_t held = is_new ? 0 : rows_[at];
+            const bool is_kept = is_taken & (held < most_rows_);
+            taken_ += static_cast<std::size_t>(is_new & is_taken);
+            owner_[at] = is_taken ? who : owner_[at];
+            rows_[at] = is_taken ? held + is_kept : rows_[at];
+            totals_[at] += is_kept;
+            totals_[wanted_.groups + at] += is_new & is_taken;  // their first row there is kept
+            std::int64_t *into = totals_ + 2 * wanted_.groups;
+            for (std::size_t sum = 0; sum < wanted_.sums; ++sum, into += wanted_.groups) {
+                into[at] += is_kept ? values[sum][row] : 0;
+            }
+            for (std::size_t column = 0; column < wanted_.widths.size(); ++column) {
+                const std::size_t width = wanted_.widths[column];
+                const auto cell = static_cast<std::size_t>(values[wanted_.sums + column][row]);
+                if (cell >= width) return false;
+                into[at * width + cell] += is_kept;
+                into += wanted_.groups * width;
+            }
+        }
+        return true;
+    }
+
+  private:
+    const Wanted &wanted_;
+    std::size_t most_groups_;
+    std::int64_t most_rows_;
+    std::int64_t *totals_;
+    std::vector<std::int64_t> owner_;  // the last person who took the group
+    std::vector<std::int64_t> rows_;   // of that person in it
+    std::int64_t last_ = std::numeric_limits<std::int64_t>::min();
+    std::size_t taken_ = 0;
+};
+
+// The first values of a column without missing ones, or nullptr.
+template <typename Value>
+const Value *values_of(const ArrowArray &column) {
+    if (column.n_buffers != 2 || column.null_count > 0) return nullptr;
+    return static_cast<const Value *>(column.buffers[1]) + column.offset;
 }
 
-using People = nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Totals = nb::ndarray<std::int64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-
+// One batch of columns (person, group, values ...).
 template <typename Group>
-bool bounded_sums(People person, nb::ndarray<const Group, nb::ndim<1>, nb::c_contig, nb::device::cpu> group,
-                  const std::vector<People> &values, std::size_t most_groups, std::int64_t most_rows, Totals totals) {
-    const std::size_t size = person.size();
-    if (group.size() != size || totals.shape(0) != values.size() + 1) {
-        throw std::invalid_argument("bounded_sums: not of one length");
+bool add_batch(const ArrowArray &batch, std::size_t columns, Sums &sums) {
+    if (batch.n_children != static_cast<std::int64_t>(columns) + 2 || batch.offset != 0) return false;
+    std::vector<const std::int32_t *> values;
+    for (std::size_t column = 0; column < columns; ++column) {
+        values.push_back(values_of<std::int32_t>(*batch.children[column + 2]));
     }
-    std::vector<const std::int32_t *> columns;
-    for (const People &column : values) {
-        if (column.size() != size) throw std::invalid_argument("bounded_sums: not of one length");
-        columns.push_back(column.data());
-    }
-    const std::int32_t *people = person.data();
-    const Group *groups = group.data();
-    std::int64_t *into = totals.data();
-    const std::size_t count = totals.shape(1);
+    const auto *person = values_of<std::int32_t>(*batch.children[0]);
+    const auto *group = values_of<Group>(*batch.children[1]);
+    if (person == nullptr || group == nullptr) return false;
+    if (std::find(values.begin(), values.end(), nullptr) != values.end()) return false;
+    return sums.add(person, group, static_cast<std::size_t>(batch.length), values.data());
+}
+
+// The format of the group's column; 0 if the columns are not of the types that `add_batch` reads.
+char group_format(ArrowArrayStream &stream) {
+    ArrowSchema schema{};
+    if (stream.get_schema(&stream, &schema) != 0) return 0;
+    const auto is_format = [&](std::int64_t column, const char *format) {
+        return std::strcmp(schema.children[column]->format, format) == 0;
+    };
+    bool is_right = schema.n_children >= 2 && is_format(0, "i") && (is_format(1, "C") || is_format(1, "i"));
+    for (std::int64_t column = 2; is_right && column < schema.n_children; ++column) is_right = is_format(column, "i");
+    const char format = is_right ? schema.children[1]->format[0] : '\0';
+    schema.release(&schema);
+    return format;
+}
+
+// 1 for all rows added up; 0 if they are not rows of rising persons in groups; -1 if the source of the rows failed.
+int bounded_sums(nb::handle capsule, std::size_t most_groups, std::int64_t most_rows, std::size_t groups,
+                 std::size_t sums, std::vector<std::size_t> widths, Totals totals) {
+    auto *stream = static_cast<ArrowArrayStream *>(PyCapsule_GetPointer(capsule.ptr(), "arrow_array_stream"));
+    if (stream == nullptr) throw nb::python_error();
+    const Wanted wanted{groups, sums, std::move(widths)};
+    if (totals.size() != wanted.size()) throw std::invalid_argument("bounded_sums: totals of another size");
+    Sums added(wanted, most_groups, most_rows, totals.data());
     nb::gil_scoped_release released;
-    return add<Group>(people, groups, size, columns.data(), columns.size(), most_groups, most_rows, into, count);
+    const char format = group_format(*stream);
+    if (format == 0) return 0;
+    while (true) {
+        ArrowArray batch{};
+        if (stream->get_next(stream, &batch) != 0) return -1;
+        if (batch.release == nullptr) return 1;
+        const bool is_added = format == 'C' ? add_batch<std::uint8_t>(batch, wanted.columns(), added)
+                                            : add_batch<std::int32_t>(batch, wanted.columns(), added);
+        batch.release(&batch);
+        if (!is_added) return 0;
+    }
 }
 
 bool bounded(Integers person, Integers group, std::size_t most_groups, std::int64_t most_rows, Mask mask) {
@@ -192,11 +259,9 @@ bool bounded(Integers person, Integers group, std::size_t most_groups, std::int6
 void bind_bounding(nb::module_ &module) {
     module.def("bounded", &bounded, nb::arg("person"), nb::arg("group"), nb::arg("most_groups"), nb::arg("most_rows"),
                nb::arg("mask"), "Writes which rows are kept into `mask`; false if a person comes again after another.");
-    const char *text = "Adds counts and sums of the kept rows, by group, to `totals`; false if persons do not rise.";
-    module.def("bounded_sums", &bounded_sums<std::uint8_t>, nb::arg("person"), nb::arg("group").noconvert(),
-               nb::arg("values"), nb::arg("most_groups"), nb::arg("most_rows"), nb::arg("totals"), text);
-    module.def("bounded_sums", &bounded_sums<std::int32_t>, nb::arg("person"), nb::arg("group").noconvert(),
-               nb::arg("values"), nb::arg("most_groups"), nb::arg("most_rows"), nb::arg("totals"), text);
+    module.def("bounded_sums", &bounded_sums, nb::arg("stream"), nb::arg("most_groups"), nb::arg("most_rows"),
+               nb::arg("groups"), nb::arg("sums"), nb::arg("widths"), nb::arg("totals"),
+               "Adds up a stream's kept rows, by group, in `totals`. 1 done, 0 not such rows, -1 the stream failed.");
 }
 
 }  // namespace stead

@@ -17,6 +17,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from stead.errors import NodeError, UsageError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MOST = 1 << 62
+_NO_SUCH_ROWS = "the rows of one person do not stand together, or a group or cell is none."
 
 
 def native_built() -> bool:
@@ -76,50 +78,98 @@ def bounded(
     return mask
 
 
+class Wanted(msgspec.Struct, frozen=True):
+    """What is added up of the kept rows, in each of ``groups`` groups.
+
+    Attributes:
+        groups: rows are in one each, from 0 on.
+        sums: how many columns of values there are, each added up.
+        widths: of each column of cells behind them, how many cells there are, from 0 on; rows are counted in them.
+    """
+
+    groups: int
+    sums: int
+    widths: tuple[int, ...]
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Of the results, all by group: kept rows, people who have one, each column's sums, each column's cells."""
+        return ((self.groups, 1),) * (2 + self.sums) + tuple((self.groups, width) for width in self.widths)
+
+
 def bounded_sums(
     person: NDArray[np.int32],
     group: NDArray[np.uint8] | NDArray[np.int32],
     values: Sequence[NDArray[np.int32]],
     bounds: tuple[int, int],
-    groups: int,
-    *,
-    native: bool = True,
-) -> NDArray[np.int64]:
-    """What the kept rows of ``bounded`` add up to in each group, without a mask in between.
+    wanted: Wanted,
+) -> list[NDArray[np.int64]]:
+    """What the kept rows of ``bounded`` add up to: the reference of ``streamed_sums``.
 
     Args:
         person: shape (n,), rising: the rows of one person one after another, in the order of rank.
-        group: shape (n,), from 0 to ``groups - 1``.
-        values: columns of shape (n,) to add up; the sum of their magnitudes is below 2^63.
+        group: shape (n,).
+        values: the wanted columns, each of shape (n,); the magnitudes of a column of values add up to less than 2^63.
         bounds: the most groups of one person, and the most rows of one person in one group.
-        groups: how many groups there are.
-        native: False takes the NumPy reference; the sums are the same.
+        wanted: what is added up.
 
     Returns:
-        Shape (1 + columns, groups): the kept rows, then the sum of each column.
+        An array for each of ``wanted.shapes``.
 
     Raises:
         UsageError: a bound below 1.
-        NodeError: persons do not rise, a group is none, or the arrays are not of one length.
+        NodeError: persons do not rise, a group or cell is none, or the arrays are not of one length.
     """
-    totals = np.zeros((len(values) + 1, groups), dtype=np.int64)
     if any(column.shape != person.shape for column in (group, *values)) or person.ndim != 1:
         raise NodeError("each row needs one person, one group and its values.")
-    if min(bounds) < 1:
-        raise UsageError(f"a person has at least 1 group and 1 row; got {bounds[0]} groups and {bounds[1]} rows.")
-    if native and _native is not None:
-        arrays = [np.ascontiguousarray(column) for column in values]
-        most_groups, most_rows = (min(bound, _MOST) for bound in bounds)
-        if not _native.bounded_sums(person, group, arrays, most_groups, most_rows, totals):
-            raise NodeError("the rows of one person do not stand together, or a group is none.")
-        return totals
-    if person.size and (np.any(np.diff(person) < 0) or group.min() < 0 or group.max() >= groups):
-        raise NodeError("the rows of one person do not stand together, or a group is none.")
     mask = bounded(person.astype(np.int64), group.astype(np.int64), *bounds, native=False)
-    np.add.at(totals[0], group[mask], 1)
-    for total, column in zip(totals[1:], values, strict=True):
-        np.add.at(total, group[mask], column[mask])
+    limits = [(group, wanted.groups), *zip(values[wanted.sums :], wanted.widths, strict=True)]
+    if person.size and (np.any(np.diff(person) < 0) or any(c.min() < 0 or c.max() >= most for c, most in limits)):
+        raise NodeError(_NO_SUCH_ROWS)
+    totals = [np.zeros(shape, dtype=np.int64) for shape in wanted.shapes]
+    np.add.at(totals[0][:, 0], group[mask], 1)
+    pairs = np.unique(np.stack([group[mask].astype(np.int64), person[mask]]), axis=1)
+    totals[1][:, 0] = np.bincount(pairs[0], minlength=wanted.groups)
+    for place, (total, column) in enumerate(zip(totals[2:], values, strict=True)):
+        if place < wanted.sums:
+            np.add.at(total[:, 0], group[mask], column[mask])
+        else:
+            np.add.at(total, (group[mask], column[mask]), 1)
     return totals
+
+
+def streamed_sums(stream: object, bounds: tuple[int, int], wanted: Wanted) -> list[NDArray[np.int64]]:
+    """``bounded_sums`` of rows that an engine hands over batch by batch, by the kernel: no row is kept.
+
+    Args:
+        stream: a capsule of the Arrow C stream interface, which is used up; its columns are the person (int32), the
+            group (uint8 or int32) and the wanted columns (int32), with nothing missing.
+        bounds: the most groups of one person, and the most rows of one person in one group.
+        wanted: what is added up.
+
+    Returns:
+        As ``bounded_sums``.
+
+    Raises:
+        UsageError: a bound below 1.
+        NodeError: the rows are not such rows, the engine failed, or there is no kernel (see ``native_built``).
+
+    References: https://arrow.apache.org/docs/format/CStreamInterface.html
+    """
+    most_groups, most_rows = bounds
+    if min(bounds) < 1:
+        raise UsageError(f"a person has at least 1 group and 1 row; got {most_groups} groups and {most_rows} rows.")
+    if _native is None:
+        raise NodeError("built without a compiler: there is no kernel.")
+    ends = np.cumsum([rows * columns for rows, columns in wanted.shapes])
+    totals = np.zeros(ends[-1], dtype=np.int64)
+    most = min(most_groups, _MOST), min(most_rows, _MOST)
+    done = _native.bounded_sums(stream, *most, wanted.groups, wanted.sums, list(wanted.widths), totals)
+    if done < 0:
+        raise NodeError("the table engine failed while handing over rows.")
+    if not done:
+        raise NodeError(_NO_SUCH_ROWS)
+    return [flat.reshape(shape) for flat, shape in zip(np.split(totals, ends[:-1]), wanted.shapes, strict=True)]
 
 
 def _reference(

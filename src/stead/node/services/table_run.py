@@ -1,8 +1,9 @@
-"""Running a checked query's statements on open tables: exact integers, in one of two ways.
+"""Running a checked query's statements on open tables: exact integers, in one of three ways.
 
 Where one person's rows are bounded by their stored ranks alone, DuckDB adds up. Where groups or rows in groups must be
-chosen for each person, where keys are private, and for scores, DuckDB does the row steps and hands the rows over in
-order; they are added up here by the very code that defines the result (``stead.plans.sums.add_up``).
+chosen for each person, DuckDB does the row steps and hands the rows over in order, and a kernel adds up those that are
+kept (``stead.node.services.table_groups``). Where keys are private, for scores, and for what the kernel does not add,
+the rows are added up by the very code that defines the result (``stead.plans.sums.add_up``).
 """
 
 # ruff: noqa: S608 - the text is fixed words and numbers of columns
@@ -17,7 +18,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from stead.node.services.bounding import bounded, bounded_sums
+from stead.node.services.bounding import bounded
+from stead.node.services.table_groups import adds_plainly, by_groups
 from stead.node.services.table_sql import Sources, Statement, row_steps, statements
 from stead.node.services.value_sql import Rows as Steps
 from stead.plans.analysis import MAX_TOTAL, Part, group_keys, parts, usage
@@ -29,9 +31,6 @@ from stead.plans.query_price import columns_read
 from stead.plans.sums import Places, add_up
 
 Integers = npt.NDArray[np.int64]
-
-_INT32 = 1 << 31
-_FEW_GROUPS = 256
 
 
 def run(cursor: duckdb.DuckDBPyConnection, query: Query, sources: Sources) -> Exact:
@@ -48,8 +47,8 @@ def run(cursor: duckdb.DuckDBPyConnection, query: Query, sources: Sources) -> Ex
     """
     schema = sources.joined(query)
     layout = parts(query, schema)
-    if _adds_plainly(query, sources, layout):
-        return _by_groups(cursor, query, sources, layout)
+    if adds_plainly(query, sources, layout):
+        return by_groups(cursor, query, sources, layout)
     scored = any(isinstance(aggregate, LogisticScore) for aggregate in query.aggregates)
     if query.private_keys is not None or scored or usage(query, schema).chosen:
         return _by_rows(cursor, query, sources, layout)
@@ -66,52 +65,6 @@ def run(cursor: duckdb.DuckDBPyConnection, query: Query, sources: Sources) -> Ex
             bases = [int(starts[index]) + cell for index, cell in statement.places]
             _place(cursor, statement, vector, bases, [layout[index].cells for index, _ in statement.places])
     return Exact(vector)
-
-
-def _adds_plainly(query: Query, sources: Sources, layout: tuple[Part, ...]) -> bool:
-    """Whether chosen rows of one table are only counted and summed, in integers of 32 bits: one pass does it."""
-    plain = all(part.kind in ("count", "sum") and part.per_row < _INT32 for part in layout)
-    alone = query.private_keys is None and not query.joins
-    return plain and alone and sources.own.people[1] < _INT32 and usage(query, sources.own).chosen
-
-
-def _by_groups(cursor: duckdb.DuckDBPyConnection, query: Query, sources: Sources, layout: tuple[Part, ...]) -> Exact:
-    """Counts and sums of each person's first groups, added up by the kernel over the rows in their stored order."""
-    steps = row_steps(query, sources)
-    columns: dict[str, tuple[str, list[Any]]] = {}
-    for part in layout:
-        column = _added_column(steps, part)
-        if column is not None:
-            columns.setdefault(f"{column[0]} {column[1]}", column)
-    groups = layout[0].groups
-    kind = "UTINYINT" if groups <= _FEW_GROUPS else "INTEGER"
-    selected = ["CAST(person_index AS INTEGER) AS person", f"CAST(group_index AS {kind}) AS place"]
-    selected += [f"{text} AS a{number}" for number, (text, _) in enumerate(columns.values())]
-    parameters = [value for _, values in columns.values() for value in values]
-    text = f"WITH {', '.join(steps.tables)} SELECT {', '.join(selected)} FROM {steps.last}"
-    held = {n: np.ma.getdata(v) for n, v in cursor.execute(text, [*steps.parameters, *parameters]).fetchnumpy().items()}
-    added = [held[f"a{number}"] for number in range(len(columns))]
-    used = usage(query, sources.own)
-    totals = bounded_sums(held["person"], held["place"], added, (used.groups, used.rows_per_group), groups)
-    places = {name: number + 1 for number, name in enumerate(columns)}
-    chosen = []
-    for part in layout:
-        column = _added_column(steps, part)
-        chosen.append(totals[0 if column is None else places[f"{column[0]} {column[1]}"]])
-    return Exact(np.concatenate(chosen))
-
-
-def _added_column(steps: Steps, part: Part) -> tuple[str, list[Any]] | None:
-    """What a row adds to a part, as SQL; ``None`` where each row adds one."""
-    names = part.columns or ((part.column,) if part.column is not None else ())
-    if part.kind == "sum":
-        cell = f"CAST({steps.cells[part.column or '']} AS DOUBLE)"
-        whole = f"trunc(({cell} - CAST(? AS DOUBLE)) / CAST(? AS DOUBLE))"
-        return f"COALESCE(TRY_CAST({whole} AS INTEGER), 0)", [part.offset, part.step]
-    if not names:
-        return None
-    there = " AND ".join(f"{steps.cells[name]} IS NOT NULL" for name in names)
-    return f"CAST({there} AS INTEGER)", []
 
 
 def _place(

@@ -150,14 +150,18 @@ def _integers(rows: Rows, part: Part) -> list[Fragment]:
 
 
 def _moments(rows: Rows, part: Part) -> list[Fragment]:
-    """Centred integers and their products; the columns of the integers are added to the rows first."""
+    return [(f"COALESCE(sum(TRY_CAST({steps} AS BIGINT)), 0)", []) for steps in moment_steps(rows, part)]
+
+
+def moment_steps(rows: Rows, part: Part) -> list[str]:
+    """Centred integers and their products, as whole DOUBLEs; columns of the integers are added to the rows first."""
     there = _there(rows, tuple(variable.column for variable in part.variables))
     scaled = []
     for variable in part.variables:
         steps = f"trunc((CAST({rows.cells[variable.column]} AS DOUBLE) - CAST(? AS DOUBLE)) / CAST(? AS DOUBLE))"
         scaled.append(rows.keep((f"CASE WHEN {there} THEN {steps} END", [variable.offset, variable.step]))[0])
     products = [f"trunc({a} * {b} / {1 << LATTICE_BITS})" for place, a in enumerate(scaled) for b in scaled[place:]]
-    return [(f"COALESCE(sum(TRY_CAST({steps} AS BIGINT)), 0)", []) for steps in (*scaled, *products)]
+    return [*scaled, *products]
 
 
 def _there(rows: Rows, names: tuple[str, ...]) -> str:
@@ -166,29 +170,34 @@ def _there(rows: Rows, names: tuple[str, ...]) -> str:
 
 def _cells(rows: Rows, query: Query, layout: tuple[Part, ...], index: int) -> Statement:
     part = layout[index]
-    aggregate = next(a for a in query.aggregates if a.name == part.aggregate)
-    names = part.columns or (part.column or "",)
-    inside, parameters = _there(rows, names), list[Any]()
-    if part.kind == "survival" and isinstance(aggregate, Survival):
-        place, parameters = _survival(rows, aggregate)
-    elif part.kind == "tree":
-        leaf = f"floor(({rows.cells[names[0]]} - CAST(? AS DOUBLE)) / CAST(? AS DOUBLE))"
-        place = f"TRY_CAST(least(greatest({leaf}, 0), {part.leaves - 1}) AS BIGINT)"
-        parameters = [part.offset, part.step]
-    else:
-        edges = aggregate.edges if isinstance(aggregate, Histogram) else ()
-        place = f"CAST({rows.cells[names[0]]} AS BIGINT)"
-        if edges:
-            place = search(rows.cells[names[0]], edges[:-1], parameters)
-            inside = f"{rows.cells[names[0]]} >= CAST(? AS DOUBLE) AND {rows.cells[names[0]]} <= CAST(? AS DOUBLE)"
-            parameters += [edges[0], edges[-1]]
+    (place, parameters), (inside, more) = cell_of(rows, query, part)
     placed = f"placed AS (SELECT group_index, {place} AS cell FROM {rows.last} WHERE {inside})"
     text = (
         f"WITH {', '.join(rows.tables)}, {placed} "
         f"SELECT {'group_index' if part.groups > 1 else 0}, cell, count(*) FROM placed "
         f"GROUP BY {'group_index, ' if part.groups > 1 else ''}cell"
     )
-    return Statement(text, (*rows.parameters, *parameters), ((index, 0),))
+    return Statement(text, (*rows.parameters, *parameters, *more), ((index, 0),))
+
+
+def cell_of(rows: Rows, query: Query, part: Part) -> tuple[Fragment, Fragment]:
+    """The cell (of a tree: the leaf) that a row is in, and whether it is in one."""
+    aggregate = next(a for a in query.aggregates if a.name == part.aggregate)
+    names = part.columns or (part.column or "",)
+    cell, there = rows.cells[names[0]], (_there(rows, names), list[Any]())
+    if part.kind == "survival" and isinstance(aggregate, Survival):
+        return _survival(rows, aggregate), there
+    if part.kind == "tree":
+        leaf = f"floor(({cell} - CAST(? AS DOUBLE)) / CAST(? AS DOUBLE))"
+        leaf = f"TRY_CAST(least(greatest({leaf}, 0), {part.leaves - 1}) AS BIGINT)"
+        return (leaf, [part.offset, part.step]), there
+    edges = aggregate.edges if isinstance(aggregate, Histogram) else ()
+    if not edges:
+        return (f"CAST({cell} AS BIGINT)", []), there
+    parameters: list[Any] = []
+    place = search(cell, edges[:-1], parameters)
+    inside = f"{cell} >= CAST(? AS DOUBLE) AND {cell} <= CAST(? AS DOUBLE)"
+    return (place, parameters), (inside, [edges[0], edges[-1]])
 
 
 def _survival(rows: Rows, aggregate: Survival) -> Fragment:
