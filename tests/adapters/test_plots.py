@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from stead.adapters.plots import Bars, Curve, SvgPicture, bars, curves
+from stead.adapters.plots import Bars, Curve, Points, Steps, SvgPicture, bars, curves, picture
 
 PANELS = [
     Bars("patients", ("F", "M"), np.array([120.0, 80.0]), np.array([10.0, 12.0]), "people"),
@@ -62,3 +62,54 @@ def test_matplotlib_is_used_where_it_is_there():
     assert [patch.get_height() for patch in figure.axes[0].patches] == [120.0, 80.0]
     assert len(figure.axes[0].containers[0].lines[2][0].get_segments()) == 2
     assert len(curves("Run", CURVES).axes[0].lines) == 1
+
+
+POINTS = Points("fit", ("age", "height <cm>"), np.array([1.0, -2.0]), np.array([0.5, np.inf]), "standard errors from 0")
+STEPS = Steps(
+    "survival",
+    np.array([0.0, 1.0, 3.0]),
+    np.array([[1.0, 0.8, 0.5], [1.0, 0.9, 0.7]]),
+    np.array([[1.0, 0.7, 0.3], [1.0, 0.8, 0.5]]),
+    np.array([[1.0, 0.9, 0.7], [1.0, 1.0, 0.9]]),
+    ("F", "M"),
+    "years",
+)
+
+
+def test_steps_hold_until_the_next_edge_and_have_bands(without_matplotlib):
+    drawn = picture("Answer", [STEPS])
+    line = next(shapes(drawn, "polyline"))
+    corners = [tuple(float(each) for each in point.split(",")) for point in line.get("points").split()]
+    assert [y for _, y in corners] == sorted(y for _, y in corners)  # downwards on the page, never up again
+    assert corners[0][1] == corners[1][1]
+    assert corners[1][0] == corners[2][0]
+    width = corners[-1][0] - corners[0][0]
+    assert (corners[1][0] - corners[0][0]) / width == pytest.approx(1 / 3, rel=0.01)
+    assert len(list(shapes(drawn, "polygon"))) == 2
+    dashes = {shape.get("stroke-dasharray") for shape in shapes(drawn, "polyline")}
+    assert len(dashes) == 2  # told apart without colours
+
+
+def test_points_are_drawn_to_scale_with_error_bars(without_matplotlib):
+    drawn = picture("Answer", [POINTS])
+    first, second = (float(circle.get("cx")) for circle in shapes(drawn, "circle"))
+    assert first > second
+    whisker = next(path.get("d") for path in shapes(drawn, "path") if "H" in path.get("d"))
+    low, high = float(whisker[1:].split()[0]), float(whisker.split("H")[1])
+    assert (high - low) / (first - second) == pytest.approx(1 / 3, rel=0.01)
+    assert "height &lt;cm&gt;" in drawn.svg
+
+
+@pytest.mark.parametrize("kind", [Bars, Points])
+def test_a_panel_of_nothing_is_drawn(without_matplotlib, kind):
+    drawn = picture("Answer", [kind("n", (), np.zeros(0), np.zeros(0))])
+    assert "n" in drawn.svg
+
+
+def test_matplotlib_draws_the_same():
+    pytest.importorskip("matplotlib")
+    steps, points = picture("Answer", [STEPS, POINTS]).axes
+    assert [line.get_linestyle() for line in steps.lines] == ["-", "--"]
+    assert [text.get_text() for text in steps.get_legend().get_texts()] == ["F", "M"]
+    assert points.lines[0].get_xdata().tolist() == [1.0, -2.0]
+    assert points.yaxis_inverted()  # the first one on top

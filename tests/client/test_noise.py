@@ -131,7 +131,7 @@ def test_more_keys_have_wider_bars(visits):
         ({"epsilon": "1"}, "epsilon is a number; got '1'"),
         ({"epsilon": -1}, "a price above 0"),
         ({"noise": "uniform"}, "noise is one of auto, gaussian, laplace"),
-        ({"epsilon": 0.01}, "epsilon=0.01 cannot be reached"),
+        ({"epsilon": 1e-5}, "epsilon=1e-05 cannot be reached"),
     ],
 )
 def test_a_wrong_wish(visits, given, words):
@@ -143,7 +143,7 @@ def test_a_wrong_wish(visits, given, words):
 def test_the_hint_for_a_price_that_is_too_low_can_be_followed(visits):
     question = visits.agg(n=visits.count())
     with pytest.raises(UsageError) as caught:
-        question.preview(epsilon=0.01)
+        question.preview(epsilon=1e-5)
     epsilon = float(caught.value.hint.split("epsilon=")[1].split(",")[0])
     assert question.preview(epsilon=epsilon).epsilon <= epsilon
 

@@ -148,3 +148,19 @@ def test_rounds_at_several_sites(three):
     age, ill = (np.concatenate([node.rows[name] for node in nodes]).astype(float) for name in ("age", "disease"))
     expected = fit(age[:, None], ill)
     assert np.all(np.abs(found["logistic"][:2] - expected) <= 2 * found.errors["logistic"][:2] + 0.1 * np.abs(expected))
+
+
+def test_a_node_that_reckons_dearer_is_believed_for_all_rounds(many):
+    from msgspec.structs import replace
+
+    node, heart = many
+    asked, real = heart.logistic(target="disease", features=["age"], rounds=4), node.Preview
+    cheap = asked.preview(within=0.1).epsilon
+
+    def dearer(message, sender):
+        quote = real(message, sender)
+        return replace(quote, epsilon=1.25 * quote.epsilon)
+
+    node.Preview = dearer
+    assert asked.preview(within=0.1).epsilon == pytest.approx(1.25 * cheap)
+    assert 0.98 * 2 < asked.preview(epsilon=2.0).epsilon <= 2.0

@@ -26,6 +26,7 @@ EXTRAS: Final[dict[str, str]] = {
     "demo": "sksurv",
     "plot": "matplotlib",
     "arrow": "pyarrow",
+    "polars": "polars",
     "postgres": "psycopg",
     "sklearn": "sklearn",
     "keras": "keras",

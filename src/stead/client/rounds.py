@@ -19,7 +19,7 @@ from stead.client.answer import Answer
 from stead.client.mock import MockRows
 from stead.client.narrowing import Narrowing
 from stead.client.newton import Newton
-from stead.client.noise import NoiseKind, Setting, Wish, alone, wish
+from stead.client.noise import NoiseKind, Setting, Wish, alone, calibrated, wish
 from stead.client.preview import Preview, account_text
 from stead.client.question import Question, noise_notes, require_purpose
 from stead.client.receipt import Receipt
@@ -235,12 +235,21 @@ class Rounds:
         if wished.noise == "laplace":
             raise UsageError("the noise of several rounds is Gaussian.", hint='noise="auto"')
         bare = self.frame.selection.query((self.method.aggregate(self.method.start),))
-        return self.method.noisy(bare, self._setting(), replace(wished, noise="gaussian"))
+        setting, price = self._setting(), wished.epsilon
+        if price is None:
+            return self.method.noisy(bare, setting, replace(wished, noise="gaussian"))
+        asked = self.asked(self.method.start)
+        return calibrated(
+            lambda aimed: self.method.noisy(bare, setting, Wish(epsilon=aimed, noise="gaussian")),
+            lambda query: _total(query, setting, asked.quoted(query)),
+            price,
+        )
 
     def _preview(self, query: Query) -> Preview:
         asked, setting = self.asked(self.method.start), self._setting()
-        total = alone(query, setting)
-        quotes = {site: _all_rounds(quote, self.rounds, total) for site, quote in asked.quoted(query).items()}
+        quoted = asked.quoted(query)
+        total = _total(query, setting, quoted)
+        quotes = {site: _all_rounds(quote, self.rounds, total) for site, quote in quoted.items()}
         one = render.number(alone(query, replace(setting, rounds=1)), 3)
         notes = (
             ("Rounds", f"{self.rounds}, each a release of its own: ε {one} for one, the cost is of all"),
@@ -362,6 +371,12 @@ def _all_rounds(quote: messages.Quote, rounds: int, total: float) -> messages.Qu
         added = min(added, total) if before.epsilon_spent == 0.0 else added
         after.append(msgspec.structs.replace(then, epsilon_spent=before.epsilon_spent + added))
     return msgspec.structs.replace(quote, epsilon=total, accounts_after=tuple(after), rounds=rounds * quote.rounds)
+
+
+def _total(query: Query, setting: Setting, quoted: dict[str, messages.Quote]) -> float:
+    """The price of all rounds: as reckoned here, and more where the sites quote more for one than is reckoned here."""
+    one = max(quote.epsilon for quote in quoted.values())
+    return alone(query, setting) * max(1.0, one / alone(query, replace(setting, rounds=1)))
 
 
 def _vector(answer: Answer) -> np.ndarray:
