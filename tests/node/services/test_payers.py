@@ -193,7 +193,7 @@ def test_a_scientist_is_not_shown_the_period(world):
     owed = bill(COUNT, terms)
     kinds = [[view.account.partition("/")[0] for view in world.books.ledger.quote(owed, owner=owner)[0]]
              for owner in (False, True)]  # fmt: skip
-    assert kinds == [["project", "scientist"], ["project", "scientist", "population", "period"]]
+    assert kinds == [["project", "scientist"], ["period", "population", "project", "scientist"]]
 
 
 def test_cells_pay_apart_and_the_worst_one_is_shown_and_refuses(world):

@@ -138,7 +138,7 @@ class Ledger:
         Of an account that is kept by a partition: the cell that has the least left. With ``owner`` also those that
         others spend from too: for the owner's eyes.
         """
-        wholes = bill.accounts.wholes if owner else bill.accounts.own
+        wholes = tuple(sorted(bill.accounts.wholes)) if owner else bill.accounts.own
         with self._store.read() as connection:
             rows = self._rows(connection, bill)
         before, after = [], []
