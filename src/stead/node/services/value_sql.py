@@ -80,7 +80,7 @@ class Rows:
         """The tables so far, the first of them made by the caller."""
         for columns in self._waiting:
             count, kept = len(self._tables), ", ".join(text for text, _ in columns)
-            self._tables.append(f"t{count} AS (SELECT *, {kept} FROM t{count - 1})")  # noqa: S608 - fixed words
+            self._tables.append(f"t{count} AS (SELECT *, {kept} FROM t{count - 1})")
             self.parameters += [value for _, values in columns for value in values]
         self._waiting, self._level = [], {}
         return self._tables
