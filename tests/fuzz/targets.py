@@ -291,6 +291,38 @@ def plans() -> list[bytes]:
     ]
 
 
+def parse_question(data: bytes) -> None:
+    """The bytes as a plan that a node prices before it looks at any row."""
+    from stead.core.schema import Bounds, Column, Schema
+    from stead.plans.plan import decode_plan
+    from stead.plans.query_price import price_query
+
+    kinds = {"age": "integer", "bp": "real", "weight": "real", "height": "real", "marker": "real"}
+    numbers = [Column(name, kind, Bounds(1, 99)) for name, kind in (kinds | {"seen": "date"}).items()]
+    others = (Column("sex", "category", categories=("f", "m")), Column("dead", "boolean"), Column("code", "text"))
+    plan = decode_plan(data)
+    if type(plan).__name__ == "Query":
+        price_query(plan, Schema("p", "patient", (*numbers, *others), (1, 1000)))
+
+
+def parse_released(data: bytes) -> None:
+    """What a node releases, with private keys and without."""
+    from stead.plans.exact import read_released
+    from stead.plans.query import Count, PrivateKeys, Query
+
+    keyed = data[:1] in (b"\x83", b"\x93")
+    keys = PrivateKeys("code", 1.0, 2) if keyed else None
+    read_released(Query("d", (), (), (Count("n"),), (1.0,), private_keys=keys), data)
+
+
+def released() -> list[bytes]:
+    """Three integers, and two private keys."""
+    from stead.plans.exact import Keyed
+
+    plain, keyed = encode(bytes(24)), Keyed(("I21", 7), bytes(16), bytes(32))
+    return [plain, encode(keyed)]
+
+
 def load_constants() -> Parser | None:
     """The bytes as the constants of a program."""
     check = later("stead.plans.check", "load_constants")()
@@ -540,7 +572,9 @@ TARGETS: tuple[Target, ...] = (
     Target("identity", later("stead.net.certificates", "read_identity"), identities),
     Target("frame", later("stead.learn.frames", "unpack"), frames),
     Target("header", later("stead.learn.header", "Header.from_bytes"), headers),
-    Target("plan", later("stead.plans.plan", "decode_plan"), plans),
+    Target("plan", later("stead.plans.plan", "decode_plan"), lambda: plans() + golden("plans")()),
+    Target("question", lambda: parse_question, golden("plans")),
+    Target("released", lambda: parse_released, released),
     Target("constants", load_constants, constants),
     Target("handshake-first", lambda: parse_first_message, first_messages),
     Target("handshake-second", lambda: parse_second_message, second_messages),

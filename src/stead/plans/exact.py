@@ -115,10 +115,12 @@ def _select(query: Query, people: Integers, entropy: Entropy) -> tuple[npt.NDArr
 
 def _noisy(query: Query, layout: tuple[Part, ...], rows: Integers, entropy: Entropy) -> Integers:
     """Integers (keys, size) with fresh noise of the plan's sigmas, block by block."""
+    if not layout:  # keys alone were asked for
+        return rows
     blocks = np.split(rows, np.cumsum([part.size for part in layout])[:-1], axis=1)
     kind = LaplaceMechanism if query.noise == "laplace" else GaussianMechanism
     noisy = [kind(sigma).add(block, entropy) for sigma, block in zip(query.sigmas, blocks, strict=True) if block.size]
-    return np.concatenate(noisy, axis=1) if noisy else rows
+    return np.concatenate(noisy, axis=1) if noisy else rows  # no key, no noise
 
 
 def _bytes(integers: Integers) -> bytes:
