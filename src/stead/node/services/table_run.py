@@ -14,6 +14,7 @@ import math
 from typing import Any
 
 import duckdb
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -80,7 +81,7 @@ def _place(
 def _by_rows(cursor: duckdb.DuckDBPyConnection, query: Query, sources: Sources, layout: tuple[Part, ...]) -> Exact:
     """Fetch the rows that are left after the steps, in each person's order, and add them up."""
     steps = row_steps(query, sources)
-    named = sorted(columns_read(query, steps=False) - set(query.group_by))
+    named = sorted(columns_read(msgspec.structs.replace(query, group_by=()), steps=False))
     texts = {name: _texts(cursor, steps, name) for name in named if steps.schema.column(name).kind == "text"}
     selected = ["person_index", "group_index"]
     joins: list[str] = []
