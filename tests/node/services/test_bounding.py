@@ -1,12 +1,13 @@
 """Which rows of a person count: the kernel, NumPy and a loop over rows agree."""
 
+import duckdb
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stead.errors import NodeError, UsageError
-from stead.node.services.bounding import bounded, native_built
+from stead.node.services.bounding import Wanted, bounded, bounded_sums, native_built, streamed_sums
 
 WAYS = [
     pytest.param(True, marks=pytest.mark.skipif(not native_built(), reason="built without a compiler"), id="native"),
@@ -110,3 +111,106 @@ def test_what_is_asked_for_must_make_sense(native):
             run([1], [1], most_groups, most_rows, native)
     with pytest.raises(NodeError, match="one person and one group"):
         run([1, 2], [1], 1, 1, native)
+
+
+# --- sums of what is kept ---------------------------------------------------------------------------------------------
+
+
+@st.composite
+def rising(draw):
+    """Rows of rising persons: (person, group, value, cell) each, and how many groups and cells there are."""
+    groups, cells = draw(st.sampled_from((1, 3, 300))), draw(st.integers(1, 4))
+    sizes = draw(st.lists(st.integers(1, 8), max_size=6))
+    person = sorted(draw(st.lists(st.integers(-5, 2**31 - 1), unique=True, min_size=len(sizes), max_size=len(sizes))))
+    count = sum(sizes)
+    columns = [
+        draw(st.lists(of, min_size=count, max_size=count))
+        for of in (st.integers(0, groups - 1), st.integers(-(2**31), 2**31 - 1), st.integers(0, cells - 1))
+    ]
+    who = [number for number, size in zip(person, sizes, strict=True) for _ in range(size)]
+    return list(zip(who, *columns, strict=True)), groups, cells
+
+
+def stream_of(rows, kind):
+    """The rows as an engine hands them over; the connection must live as long as the stream."""
+    connection = duckdb.connect(":memory:", config={"threads": 1})
+    names = {"person": "INTEGER", "place": kind, "value": "INTEGER", "cell": "INTEGER"}
+    connection.execute(f"CREATE TABLE rows ({', '.join(f'{name} {of}' for name, of in names.items())})")
+    if rows:
+        connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?)", rows)
+    return connection, connection.sql("SELECT * FROM rows").__arrow_c_stream__()
+
+
+def added_up(rows, bounds, wanted, native):
+    kind = "UTINYINT" if wanted.groups <= 256 else "INTEGER"
+    if native:
+        connection, stream = stream_of(rows, kind)
+        with connection:
+            return [total.tolist() for total in streamed_sums(stream, bounds, wanted)]
+    columns = [np.array([row[place] for row in rows], dtype=np.int32) for place in range(4)]
+    return [total.tolist() for total in bounded_sums(*columns[:2], columns[2:], bounds, wanted)]
+
+
+@pytest.mark.parametrize("native", WAYS)
+@given(rising(), st.tuples(st.integers(1, 4), st.integers(1, 3)))
+def test_sums_of_the_kept_rows(native, drawn, bounds):
+    rows, groups, cells = drawn
+    kept = by_hand([row[0] for row in rows], [row[1] for row in rows], *bounds)
+    left = [row for row, stays in zip(rows, kept, strict=True) if stays]
+    per_group = [[row for row in left if row[1] == group] for group in range(groups)]
+    assert added_up(rows, bounds, Wanted(groups, 1, (cells,)), native) == [
+        [[len(own)] for own in per_group],
+        [[len({row[0] for row in own})] for own in per_group],
+        [[sum(row[2] for row in own)] for own in per_group],
+        [[sum(row[3] == cell for row in own) for cell in range(cells)] for own in per_group],
+    ]
+
+
+@pytest.mark.parametrize("native", WAYS)
+def test_a_person_goes_on_in_the_next_batch(native):
+    """DuckDB hands over at most 2048 rows at a time by default, and a million at once on this way."""
+    rows = [(7, place % 2, 1, 0) for place in range(5000)]
+    assert added_up(rows, (1, 3000), Wanted(2, 1, (1,)), native)[2] == [[2500], [0]]
+    assert added_up(rows, (2, 1600), Wanted(2, 1, (1,)), native)[2] == [[1600], [1600]]
+
+
+@pytest.mark.parametrize("native", WAYS)
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [(2, 0, 0, 0), (1, 0, 0, 0)],  # persons fall
+        [(1, 3, 0, 0)],  # no such group
+        [(1, 0, 0, 2)],  # no such cell
+        [(1, 0, 0, -1)],
+    ],
+)
+def test_rows_that_are_no_rows_are_refused(native, rows):
+    with pytest.raises(NodeError, match="do not stand together"):
+        added_up(rows, (1, 1), Wanted(3, 1, (2,)), native)
+
+
+@pytest.mark.parametrize("native", WAYS)
+def test_sums_need_bounds(native):
+    for bounds in ((0, 1), (1, 0)):
+        with pytest.raises(UsageError, match="at least 1 group and 1 row"):
+            added_up([(1, 0, 0, 0)], bounds, Wanted(1, 1, (1,)), native)
+
+
+@pytest.mark.skipif(not native_built(), reason="built without a compiler")
+@pytest.mark.parametrize(
+    ("selected", "refusal"),
+    [
+        ("1::BIGINT, 0::UTINYINT", "do not stand together"),
+        ("1::INTEGER, 0::UTINYINT, 1.5::DOUBLE", "do not stand together"),
+        ("1::INTEGER, 0::UTINYINT, 1::INTEGER", "do not stand together"),  # a column that nobody wants
+        ("1::INTEGER", "do not stand together"),
+        ("NULL::INTEGER, 0::INTEGER", "do not stand together"),
+        ("1::INTEGER, CAST(CASE WHEN range = 2999999 THEN 'x0' ELSE '0' END AS INTEGER)", "engine failed"),
+    ],
+)
+def test_a_stream_of_other_columns_is_refused(selected, refusal):
+    with duckdb.connect(":memory:") as connection:
+        stream = connection.sql(f"SELECT {selected} FROM range(3000000)").__arrow_c_stream__()
+        with pytest.raises(NodeError, match=refusal) as found:
+            streamed_sums(stream, (1, 1), Wanted(1, 0, ()))
+        assert "x0" not in str(found.value)
