@@ -42,12 +42,18 @@ def touches(tree):
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.endswith("services.tables"):
-            found |= {"import" for alias in node.names if alias.name in ("Table", "JoinedTables", "TrainingRows", "load", "*")}
+            found |= {
+                "import" for alias in node.names if alias.name in ("Table", "JoinedTables", "TrainingRows", "load", "*")
+            }
         if isinstance(node, ast.ImportFrom | ast.Import):
             names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
             found |= {"import" for name in names if name.endswith("services.tables") and isinstance(node, ast.Import)}
             found |= {"duckdb" for name in names if name.partition(".")[0] == "duckdb"}
-        registry = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("table", "joined")
+        registry = (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in ("table", "joined")
+        )
         if registry and "registry" in ast.unparse(node.func.value).lower():
             found.add("call")
     return found
