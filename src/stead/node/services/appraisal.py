@@ -32,7 +32,7 @@ from stead.plans.joint import Joint, layout
 from stead.plans.partition import cells
 from stead.plans.price import Price
 from stead.plans.query import Query
-from stead.plans.query_price import price_query
+from stead.plans.query_price import price_query, require_additive
 from stead.plans.training import Training
 from stead.privacy.events import PrivacyEvent
 
@@ -336,6 +336,8 @@ class Appraiser:
         card = self._card(plan.dataset)
         if isinstance(plan, Query):
             card = joined_card(plan, card, self._card)
+            if claim.outlet != "answer":
+                require_additive(plan)  # whatever the number of sites: a session carries sums with Gaussian noise alone
         sites, colluders = cohort
         price = self._language.price(plan, card.schema, sites=sites, colluders=colluders)
         if header is not None:
