@@ -36,7 +36,7 @@ def site():
 def test_what_is_no_sum_is_in_no_session(site, query, sites, outlet):
     asked = messages.Preview(site.project, encode_plan(query), outlet=outlet, sites=sites)
     with pytest.raises(
-        UsageError, match="noise that several sites add up|is found at one site|counts different values"
+        UsageError, match=r"noise that several sites add up|is found at one site|counts different values"
     ):
         site.ask(asked, messages.Quote)
 
