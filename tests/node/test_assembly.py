@@ -2,15 +2,21 @@
 
 import sys
 
+import msgspec
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
 from stead.core.entropy import SystemEntropy
+from stead.core.schema import Bounds, Column, Schema
 from stead.errors import BadProof, KeyChanged, SteadError
 from stead.node import assembly
-from stead.node.assembly import open_node, training_engine
+from stead.node.assembly import answer_sampler, open_node, training_engine
 from stead.node.home import Home, Settings
+from stead.node.services.appraisal import language
 from stead.plans.engine import NumpyEngine
+from stead.plans.exact import Exact, read_released
+from stead.plans.query import Count, PrivateKeys, Query, Sum
 
 
 @pytest.fixture
@@ -99,3 +105,25 @@ def test_closing_twice_is_closing(home):
     node = open_node(home)
     node.close()
     node.close()
+
+
+def test_an_owner_can_have_answers_drawn_by_opendp():
+    """The same integers with OpenDP's noise: five standard deviations away with probability below 1e-6 each."""
+    pytest.importorskip("opendp")
+    schema = Schema(
+        "p", "patient", (Column("age", "integer", Bounds(0, 100)), Column("note", "text")), people=(1, 1000)
+    )
+    query = Query("d", (), (), (Count("n"), Sum("s", "age")), (3.0, 40.0))
+    release = language(answer_sampler("opendp")).release
+    for noise, width in (("gaussian", 5.0), ("laplace", 15.0)):
+        asked = msgspec.structs.replace(query, noise=noise)
+        vectors = [
+            read_released(asked, release(asked, schema, Exact(np.array([500, 9000])), SystemEntropy())).vector
+            for _ in range(20)
+        ]
+        assert all(abs(n - 500) < 3 * width and abs(s - 9000) < 40 * width for n, s in vectors)
+        assert len({tuple(vector) for vector in vectors}) > 1
+    keyed = msgspec.structs.replace(query, private_keys=PrivateKeys("note", 3.0, 50))
+    exact = Exact(np.array([100, 9000, 2, 90]), keys=("common", "rare"), people=np.array([100, 2]))
+    assert read_released(keyed, release(keyed, schema, exact, SystemEntropy())).keys == ("common",)
+    assert answer_sampler("stead") is None

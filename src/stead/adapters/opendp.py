@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -85,6 +86,16 @@ def add(event: DiscreteGaussian | DiscreteLaplace, values: NDArray[np.int64]) ->
     """
     noisy = _measurement(event)(values.ravel().tolist())
     return np.array(noisy, np.int64).reshape(values.shape)
+
+
+def answer_noise() -> Callable[[DiscreteGaussian | DiscreteLaplace, NDArray[np.int64]], NDArray[np.int64]]:
+    """``add``, once it is known to be there: the sampler of a node whose owner has set it.
+
+    Raises:
+        MissingExtra: OpenDP is not installed.
+    """
+    _library()
+    return add
 
 
 def choose(event: ExponentialChoice | PermuteAndFlip, scores: NDArray[np.int64]) -> int:

@@ -22,6 +22,7 @@ from stead.node.services.session import Sessions
 from stead.node.services.witnesses import Asked, Dial, dial
 from stead.node.store import open_store
 from stead.plans.engine import Engine, NumpyEngine
+from stead.plans.exact import Sampler
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def open_node(
         limits=Limits(threads=settings.threads, memory_mb=settings.memory_mb),
         person_secret=lambda: home.person_secret(entropy),
     )
-    words = language()
+    words = language(answer_sampler(settings.sampler))
     appraiser = Appraiser(books, words, card=registry.card)
     sessions = Sessions(books)
     runner = TableRunner(books, registry, engine=engine or training_engine)
@@ -110,6 +111,19 @@ def open_node(
         clock=clock,
     )
     return Node(home, books, registry, Requests(books), appraiser, sessions, gate, reception)
+
+
+def answer_sampler(name: str) -> Sampler | None:
+    """Who draws the noise of answers: ``None`` for our own mechanisms, OpenDP's (extra ``opendp``) where it was set.
+
+    Raises:
+        MissingExtra: OpenDP is set and not installed.
+    """
+    if name != "opendp":
+        return None
+    from stead.adapters.opendp import answer_noise
+
+    return answer_noise()
 
 
 def training_engine() -> Engine:

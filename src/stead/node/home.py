@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, Final, Literal, final
 
 import msgspec
 
@@ -48,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         threads: the most threads that one question or training step uses.
         memory_mb: the most memory that one question may use.
         testing: a node of ``stead.testing``; its log says so and it may be seeded. Never for real rows.
+        sampler: who draws the noise of one site's answers: ``stead``, or ``opendp`` (extra ``opendp``), which is slower.
         witness_required: do not serve unless there is a witness and every witness has answered at the start.
     """
 
@@ -60,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory_mb: int = 2048
     testing: bool = False
     witness_required: bool = False
+    sampler: Literal["stead", "opendp"] = "stead"
 
     def __post_init__(self) -> None:
         if not self.name or len(self.name) > 100 or not self.name.isprintable():

@@ -6,6 +6,8 @@ occurs gets noise first, and what is below the plan's threshold is dropped befor
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +20,14 @@ from stead.plans.analysis import parts
 from stead.plans.layout import Part
 from stead.plans.query import Query
 from stead.plans.values import Constant
+from stead.privacy.events import DiscreteGaussian, DiscreteLaplace
 from stead.privacy.keys import ThresholdedGaussianMechanism, ThresholdedLaplaceMechanism
 from stead.privacy.mechanisms import GaussianMechanism, LaplaceMechanism
 
 Integers = npt.NDArray[np.int64]
+Sampler = Callable[[DiscreteGaussian | DiscreteLaplace, Integers], Integers]
+"""Integers with fresh noise of an event, by somebody else's sampler with randomness of its own."""
+
 VECTOR_LIMIT_BYTES = 1 << 26
 
 
@@ -61,7 +67,7 @@ class Revealed(msgspec.Struct, frozen=True):
     people: Integers | None = None
 
 
-def release(query: Query, schema: Schema, exact: Exact, entropy: Entropy) -> bytes:
+def release(query: Query, schema: Schema, exact: Exact, entropy: Entropy, *, sampler: Sampler | None = None) -> bytes:
     """The released bytes: the exact integers with fresh noise, and of private keys only those that reach the threshold.
 
     Args:
@@ -69,6 +75,7 @@ def release(query: Query, schema: Schema, exact: Exact, entropy: Entropy) -> byt
         schema: the public description of the rows that were asked.
         exact: what they add up to.
         entropy: gives the noise.
+        sampler: adds it in place of our own mechanisms.
 
     Raises:
         NodeError: the integers are not those of this question.
@@ -78,13 +85,13 @@ def release(query: Query, schema: Schema, exact: Exact, entropy: Entropy) -> byt
     if query.private_keys is None:
         if exact.keys is not None or exact.vector.dtype != np.int64 or exact.vector.shape != (size,):
             raise NodeError("the engine computed integers of another shape than the question's.")
-        return codec.encode(_bytes(_noisy(query, layout, exact.vector[None, :], entropy)))
+        return codec.encode(_bytes(_noisy(query, layout, exact.vector[None, :], entropy, sampler)))
     keys, people = exact.keys, exact.people
     if keys is None or people is None or exact.vector.shape != (len(keys) * size,):
         raise NodeError("the engine computed integers of another shape than the question's.")
-    shown, numbers = _select(query, people, entropy)
+    shown, numbers = _select(query, people, entropy, sampler)
     kept = exact.vector.reshape(len(keys), size)[shown]
-    noisy = _noisy(query, layout, kept, entropy)
+    noisy = _noisy(query, layout, kept, entropy, sampler)
     chosen = tuple(key for key, is_shown in zip(keys, shown.tolist(), strict=True) if is_shown)
     return codec.encode(Keyed(keys=chosen, people=_bytes(numbers), vector=_bytes(noisy)))
 
@@ -106,20 +113,37 @@ def read_released(query: Query, body: bytes) -> Revealed:
     return Revealed(vector, keyed.keys, people)
 
 
-def _select(query: Query, people: Integers, entropy: Entropy) -> tuple[npt.NDArray[np.bool_], Integers]:
+def _select(
+    query: Query, people: Integers, entropy: Entropy, sampler: Sampler | None
+) -> tuple[npt.NDArray[np.bool_], Integers]:
     chosen = query.private_keys
     assert chosen is not None  # noqa: S101 - asked by its caller
+    if sampler is not None:
+        noisy = sampler(_drawn(query, chosen.sigma), people) if people.size else people
+        shown = noisy >= chosen.threshold
+        return shown, noisy[shown]
     kind = ThresholdedLaplaceMechanism if query.noise == "laplace" else ThresholdedGaussianMechanism
     return kind(chosen.sigma, chosen.threshold).release(people, entropy)
 
 
-def _noisy(query: Query, layout: tuple[Part, ...], rows: Integers, entropy: Entropy) -> Integers:
+def _drawn(query: Query, sigma: float) -> DiscreteGaussian | DiscreteLaplace:
+    """The noise of a part, for a sampler; how far one person moves it does not matter to what is drawn."""
+    return DiscreteLaplace(sigma, 0) if query.noise == "laplace" else DiscreteGaussian(sigma, 0.0)
+
+
+def _noisy(
+    query: Query, layout: tuple[Part, ...], rows: Integers, entropy: Entropy, sampler: Sampler | None
+) -> Integers:
     """Integers (keys, size) with fresh noise of the plan's sigmas, block by block."""
     if not layout:  # keys alone were asked for
         return rows
     blocks = np.split(rows, np.cumsum([part.size for part in layout])[:-1], axis=1)
     kind = LaplaceMechanism if query.noise == "laplace" else GaussianMechanism
-    noisy = [kind(sigma).add(block, entropy) for sigma, block in zip(query.sigmas, blocks, strict=True) if block.size]
+    pairs = [(sigma, block) for sigma, block in zip(query.sigmas, blocks, strict=True) if block.size]
+    if sampler is None:
+        noisy = [kind(sigma).add(block, entropy) for sigma, block in pairs]
+    else:
+        noisy = [sampler(_drawn(query, sigma), block) for sigma, block in pairs]
     return np.concatenate(noisy, axis=1) if noisy else rows  # no key, no noise
 
 

@@ -5,6 +5,7 @@ Nothing here can reach rows: an ``Appraiser`` is made from the books, the public
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
@@ -26,7 +27,7 @@ from stead.node.services.policy import Decision, Facts, Policy
 from stead.node.services.releases import Claim
 from stead.node.services.session import Allowance, sum_allowance
 from stead.plans.analysis import parts
-from stead.plans.exact import Exact
+from stead.plans.exact import Exact, Sampler
 from stead.plans.joining import joined_card
 from stead.plans.joint import Joint, layout
 from stead.plans.partition import cells
@@ -101,8 +102,8 @@ class Language:
     price_joint: Callable[[JointTerms, Schema | None], Price] = price_joint
 
 
-def language() -> Language:
-    """The language of ``stead.plans``."""
+def language(sampler: Sampler | None = None) -> Language:
+    """The language of ``stead.plans``; ``sampler`` draws the noise of answers in place of our own mechanisms."""
     from stead.learn.site import check_question, check_training
     from stead.plans.exact import release
     from stead.plans.plan import decode_plan, plan_hash
@@ -118,7 +119,7 @@ def language() -> Language:
         decode=decode_plan,
         hash=plan_hash,
         price=price,
-        release=release,
+        release=functools.partial(release, sampler=sampler),
         check_session=check_session,
     )
 
