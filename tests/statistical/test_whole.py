@@ -13,15 +13,19 @@ from scipy import stats
 
 from stead.cli.privacy.differencing import DELTA, EPSILON, MOST_QUESTIONS, Populations, differencing_trial
 from stead.cli.privacy.neighbours import Neighbours
-from stead.cli.privacy.questions import JOINT_QUESTIONS, QUESTIONS, Asked, one_site, two_sites
+from stead.cli.privacy.questions import JOINT_QUESTIONS, KEY_LEAST, QUESTIONS, one_site, two_sites
 from stead.cli.privacy.trainings import training_trial
 from stead.core.entropy import SeededEntropy
+from stead.core.schema import Bounds
 from stead.learn import pipeline
-from stead.node.services import gate, ledger, table_sql, tables
+from stead.node.services import ledger, table_load, table_run, table_sql, value_sql
+from stead.plans import analysis, exact, joining
+from stead.plans.query import Mean, Moments, Sum
 from stead.privacy.audit.trial import ERROR_RATE, audit
 from stead.privacy.events import Composed, DiscreteGaussian
+from stead.privacy.keys import ThresholdedGaussianMechanism, ThresholdedLaplaceMechanism
 from stead.privacy.meaning import guessed
-from stead.privacy.mechanisms import GaussianMechanism
+from stead.privacy.mechanisms import GaussianMechanism, LaplaceMechanism
 
 BY_NAME = {asked.name: asked for asked in QUESTIONS}
 
@@ -40,22 +44,30 @@ def caught(trial, runs):
     return any(verdict.exceeded for verdict in run(trial, runs))
 
 
+def runs_of(asked, runs):
+    """Questions that take long are asked less often."""
+    return KEY_LEAST if asked.keys is not None else min(runs, asked.times * 20)
+
+
 @pytest.mark.parametrize("asked", QUESTIONS, ids=lambda asked: asked.name)
 def test_no_attack_beats_the_claim_of_a_question(neighbours, asked):
-    verdicts = run(one_site(neighbours, asked), 640)
+    verdicts = run(one_site(neighbours, asked), runs_of(asked, 640))
     assert not any(verdict.exceeded for verdict in verdicts), verdicts
 
 
 @pytest.mark.parametrize("asked", QUESTIONS, ids=lambda asked: asked.name)
 def test_a_question_without_noise_is_caught(neighbours, monkeypatch, asked):
     """So the one person does count in it: an audit of a question that is the same without them would prove nothing."""
-    monkeypatch.setattr(gate, "GaussianMechanism", lambda _: Silent())
-    assert caught(one_site(neighbours, asked), 128)
+    for name in ("GaussianMechanism", "LaplaceMechanism"):
+        monkeypatch.setattr(exact, name, lambda _: Silent())
+    for name in ("ThresholdedGaussianMechanism", "ThresholdedLaplaceMechanism"):
+        monkeypatch.setattr(exact, name, lambda _sigma, _threshold: ShowsAll())
+    assert caught(one_site(neighbours, asked), runs_of(asked, 128))
 
 
 @pytest.mark.parametrize("asked", JOINT_QUESTIONS, ids=lambda asked: asked.name)
 def test_no_attack_beats_the_claim_of_a_joint_question(neighbours, asked):
-    verdicts = run(two_sites(neighbours, asked), 640)
+    verdicts = run(two_sites(neighbours, asked), runs_of(asked, 640))
     assert not any(verdict.exceeded for verdict in verdicts), verdicts
 
 
@@ -65,25 +77,101 @@ def test_a_joint_question_without_noise_is_caught(neighbours, monkeypatch):
 
 
 def test_half_the_noise_of_an_answer_is_caught(neighbours, monkeypatch):
-    monkeypatch.setattr(gate, "GaussianMechanism", lambda sigma: GaussianMechanism(sigma / 2))
-    assert caught(one_site(neighbours, BY_NAME["mean"]), 6400)
+    monkeypatch.setattr(exact, "GaussianMechanism", lambda sigma: GaussianMechanism(sigma / 2))
+    assert caught(one_site(neighbours, BY_NAME["mean"]), 5120)
 
 
-def test_rows_of_a_person_that_are_not_bounded_are_caught(neighbours, monkeypatch):
-    """All five of the person's rows are counted; the price knows of two."""
-
-    def unbounded(query, schema, layout):
-        return table_sql.statements(query, replace(schema, rows_per_person=5), layout)
-
-    monkeypatch.setattr(tables, "statements", unbounded)
-    assert caught(one_site(neighbours, BY_NAME["count"]), 2560)
+def test_half_the_laplace_noise_of_an_answer_is_caught(neighbours, monkeypatch):
+    monkeypatch.setattr(exact, "LaplaceMechanism", lambda scale: LaplaceMechanism(scale / 3))
+    assert caught(one_site(neighbours, BY_NAME["count with Laplace noise"]), 2560)
 
 
-@pytest.mark.parametrize("name", ["sum", "sum of a clipped column", "mean"])
-def test_a_missing_clip_is_caught(neighbours, monkeypatch, name):
-    monkeypatch.setattr(table_sql, "_clipped", lambda cell, _low, _high: (cell, []))
-    wide = Asked(name, BY_NAME[name].frame, lambda rows: rows["age"].sum() if "sum" in name else rows["age"].mean())
-    assert caught(one_site(neighbours, wide), 640)
+def test_rows_of_a_person_that_are_not_bounded_are_caught(monkeypatch):
+    """All five of the person's rows are kept when the file is loaded; the price knows of two."""
+    keep = table_load._keep
+    monkeypatch.setattr(table_load, "_keep", lambda there, schema: keep(there, replace(schema, rows_per_person=15)))
+    with Neighbours(15) as unbounded:
+        assert caught(one_site(unbounded, BY_NAME["count"]), 2560)
+
+
+def test_a_smaller_bound_on_rows_that_is_ignored_is_caught(neighbours, monkeypatch):
+    """The question says that three of a person's twelve rows are used."""
+    honest = table_sql.usage
+    monkeypatch.setattr(table_sql, "usage", lambda query, schema: honest(replace(query, bounding=None), schema))
+    assert caught(one_site(neighbours, BY_NAME["count of few rows"]), 1280)
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "correlation"])
+def test_a_missing_clip_of_the_loaded_values_is_caught(monkeypatch, name):
+    """What is stored is as large as the file says, and no step clips it."""
+    keep, wide = table_load._keep, Bounds(-1e300, 1e300)
+
+    def unclipped(there, schema):
+        columns = tuple(c if c.bounds is None else replace(c, bounds=wide) for c in schema.columns)
+        keep(there, replace(schema, columns=columns))
+
+    monkeypatch.setattr(table_load, "_keep", unclipped)
+    asked = replace_fields(BY_NAME[name], aggregate=UNCLIPPED[name])
+    with Neighbours(16) as neighbours:
+        assert caught(one_site(neighbours, asked), runs_of(asked, 640))
+
+
+UNCLIPPED = {
+    "sum": lambda name: Sum(name, "age"),
+    "mean": lambda name: Mean(name, "age"),
+    "correlation": lambda name: Moments(name, ("age", "rate"), "correlation"),
+}
+
+
+@pytest.mark.parametrize("name", ["sum of a clipped column", "sum of a quotient"])
+def test_a_missing_clip_of_a_step_is_caught(neighbours, monkeypatch, name):
+    for module in (table_sql, value_sql):
+        monkeypatch.setattr(module, "clipped", lambda cell, _bounds: (cell, []))
+    assert caught(one_site(neighbours, BY_NAME[name]), 640)
+
+
+def test_products_of_moments_that_are_not_scaled_are_caught(neighbours, monkeypatch):
+    monkeypatch.setattr(table_sql, "LATTICE_BITS", 16)
+    assert caught(one_site(neighbours, BY_NAME["correlation"]), 320)
+
+
+@pytest.mark.parametrize("kept", ["rows", "groups"])
+@pytest.mark.parametrize("name", ["count by bounded groups", "people by bounded groups"])
+def test_a_bound_on_groups_or_rows_that_is_ignored_is_caught(neighbours, monkeypatch, kept, name):
+    """Plain counts are bounded as they are added up; all else, here people, before."""
+    sums, mask = table_run.bounded_sums, table_run.bounded
+    many = 1 << 20
+
+    def loosened(bounds):
+        return (bounds[0], many) if kept == "rows" else (many, bounds[1])
+
+    monkeypatch.setattr(
+        table_run, "bounded_sums", lambda who, where, values, bounds, n: sums(who, where, values, loosened(bounds), n)
+    )
+    monkeypatch.setattr(table_run, "bounded", lambda who, where, *bounds: mask(who, where, *loosened(bounds)))
+    if name.startswith("people") and kept == "rows":
+        name = "histogram by bounded groups"
+    assert caught(one_site(neighbours, BY_NAME[name]), 1280)
+
+
+def test_a_join_whose_rows_are_not_multiplied_is_caught(neighbours, monkeypatch):
+    """Two rows of a person meet twelve; the price knows of two."""
+    honest = joining._join
+
+    def single(dataset, left, join, right):
+        return replace(honest(dataset, left, join, right), rows_per_person=left.rows_per_person)
+
+    monkeypatch.setattr(joining, "_join", single)
+    monkeypatch.setattr(table_sql, "usage", lambda query, schema: replace(analysis.usage(query, schema), rows=24))
+    assert caught(one_site(neighbours, BY_NAME["count of a join"]), 640)
+
+
+@pytest.mark.parametrize("name", ["private keys", "private keys with Laplace noise"])
+def test_a_threshold_that_is_far_too_low_is_caught(neighbours, monkeypatch, name):
+    """The key that only one person has is always shown; the price knows of one time in thousands."""
+    for kind in (ThresholdedGaussianMechanism, ThresholdedLaplaceMechanism):
+        monkeypatch.setattr(exact, kind.__name__, lambda sigma, _, kind=kind: kind(sigma, -1000))
+    assert caught(one_site(neighbours, BY_NAME[name]), KEY_LEAST)
 
 
 class Silent:
@@ -91,6 +179,13 @@ class Silent:
 
     def add(self, values, _):
         return values
+
+
+class ShowsAll:
+    """Every key that occurs, with its number of people."""
+
+    def release(self, counts, _):
+        return counts > 0, counts
 
 
 class OneDraw:
@@ -104,7 +199,7 @@ class OneDraw:
 
 
 def test_noise_reused_in_every_group_is_caught(neighbours, monkeypatch):
-    monkeypatch.setattr(gate, "GaussianMechanism", OneDraw)
+    monkeypatch.setattr(exact, "GaussianMechanism", OneDraw)
     assert caught(one_site(neighbours, BY_NAME["count by group"]), 640)
 
 

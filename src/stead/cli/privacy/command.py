@@ -38,7 +38,7 @@ def command() -> None:
 @command.command(
     epilog="""\b
 Examples:
-  stead privacy audit --quick                         a few minutes; large faults only
+  stead privacy audit --quick                         about a minute; large faults only
   stead privacy audit --seed-free --json              fresh randomness, for a report
   stead privacy audit --mechanism gaussian            whatever has gaussian in its name
 """

@@ -176,6 +176,15 @@ QUESTIONS: Final = (
     Asked("count of few rows", Count, visits=True, bounding=Bounding(rows=3)),
     Asked("count by bounded groups", Count, visits=True, group_by=("ward",), bounding=_ONE_WARD),
     Asked("sum by bounded groups", lambda name: Sum(name, "cost"), visits=True, group_by=("ward",), bounding=_ONE_WARD),
+    Asked(
+        "histogram by bounded groups",
+        lambda name: Histogram(name, "cost", (0.0, 5.0, 10.0)),
+        visits=True,
+        group_by=("ward",),
+        bounding=_ONE_WARD,
+        times=FEW,
+        runs=FEW_RUNS,
+    ),
     Asked("people by bounded groups", People, visits=True, group_by=("ward",), bounding=_ONE_WARD),
     Asked(
         "count by bounded groups of a join",
