@@ -28,6 +28,7 @@ MAY_CALL = {"node/services/runner.py"}
 # The engine below the table: only the table, its loading, and the reading of owners' files know it.
 MAY_KNOW_DUCKDB = {
     "node/services/duck.py",
+    "node/services/table_groups.py",
     "node/services/table_run.py",
     "node/services/tables.py",
     "node/services/table_load.py",
