@@ -48,7 +48,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         threads: the most threads that one question or training step uses.
         memory_mb: the most memory that one question may use.
         testing: a node of ``stead.testing``; its log says so and it may be seeded. Never for real rows.
-        sampler: who draws the noise of one site's answers: ``stead``, or ``opendp`` (extra ``opendp``), which is slower.
+        sampler: who draws the noise of one site's answers: ``stead``, or ``opendp`` (an extra; slower).
         witness_required: do not serve unless there is a witness and every witness has answered at the start.
     """
 
