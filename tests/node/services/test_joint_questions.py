@@ -20,7 +20,7 @@ from stead.core.leaves import Leaf, Refused
 from stead.core.messages import AskAnswer, OpenSession, Released, SessionOpened
 from stead.core.schema import Bounds
 from stead.errors import UsageError
-from stead.node.services.policy import Budget
+from stead.node.services.policy import Budget, Budgets
 from stead.plans.analysis import analyse, parts
 from stead.plans.decode import decode_answer
 from stead.plans.exact import read_released
@@ -53,12 +53,8 @@ sites = importlib.import_module("sites")
 
 MISS = 1e-6
 POOLED = "pooled"
-RICH = msgspec.structs.replace(
-    OPEN_RULES,
-    budgets=msgspec.structs.replace(
-        OPEN_RULES.budgets, **dict.fromkeys(msgspec.structs.asdict(OPEN_RULES.budgets), Budget(epsilon=1e6))
-    ),
-)
+MUCH = Budget(epsilon=1e6)
+RICH = msgspec.structs.replace(OPEN_RULES, budgets=Budgets(MUCH, MUCH, MUCH))
 STEPS = (
     Derive("decades", Within(Arithmetic("/", Field("age"), Number(10.0)), Bounds(0.0, 10.0))),
     Derive("life", Cut(Field("age"), (0.0, 40.0, 60.0, 100.0), ("young", "middle", "old"))),

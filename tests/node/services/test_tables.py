@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from stead.core.schema import Bounds, Column, DatasetCard, Schema
 from stead.errors import NodeError, UnknownColumn, UsageError
-from stead.node.services.table_sql import Sources, statements
+from stead.node.services.table_sql import Sources, row_steps, statements
 from stead.node.services.tables import JoinedTables, Limits, Table, load, table_path
 from stead.plans.analysis import parts
 from stead.plans.joining import joined_schema
-from stead.plans.query import Compare, Count, Derive, Filter, Histogram, Mean, Query, Select, Sum
+from stead.plans.query import Bounding, Compare, Count, Derive, Filter, Histogram, Mean, Moments, Query, Select, Sum
 from stead.plans.sums import run_exact
 from stead.plans.values import Arithmetic, Field, Number, Within
 
@@ -154,6 +154,21 @@ def test_a_thousand_operations_are_few_tables_and_one_answer(table):
     largest = [max(value * (1.0 + place / 1024) for place in range(256)) for value in held]
     [part] = parts(query, SCHEMA)
     assert table.run(query).vector.tolist() == [sum(math.trunc(Fraction(v) / Fraction(part.step)) for v in largest)]
+
+
+@pytest.mark.parametrize("aggregate", [Moments("m", ("bp", "age"), "covariance"), Sum("m", "bp"), Count("m", "bp")])
+def test_parameters_are_in_the_order_of_the_text(table, aggregate):
+    """Columns that an aggregate adds to the rows wait for their table; their parameters wait with them."""
+    steps = [Derive("half", Arithmetic("/", Field("bp"), Number(2.0)))]
+    for bounding in (None, Bounding(rows_per_group=1), Bounding(groups=1)):
+        query = msgspec.structs.replace(ask(aggregate, steps=steps, group_by=["sex"]), bounding=bounding)
+        rows = row_steps(query, Sources(SCHEMA, {}))
+        rows.keep(("CAST(? AS DOUBLE)", [7.0]))
+        first = list(rows.parameters)
+        assert first[-1] == 7.0
+        assert rows.tables[-1].count("?") == 1
+        assert first == rows.parameters
+        assert len(table.run(query).vector) == sum(part.size for part in parts(query, SCHEMA))
 
 
 def test_the_longest_chain_that_plans_allow_is_run(table):

@@ -58,8 +58,7 @@ class Rows:
     """The row steps as common table expressions, their parameters in the order of the text.
 
     Columns that wait for their table are gathered by what they read: as many tables as operations stand one after
-    another, and not as many as there are operations. What is written twice is computed once. ``parameters`` are those
-    of ``tables``, once these were asked for.
+    another, and not as many as there are operations. What is written twice is computed once.
 
     Args:
         schema: of the rows that are read.
@@ -70,7 +69,7 @@ class Rows:
         self.schema = asked
         self.cells = {column.name: f"c{index}" for index, column in enumerate(schema.columns)}
         self._tables: list[str] = []
-        self.parameters: list[Any] = []
+        self._parameters: list[Any] = []
         self._names: dict[str, str] = {}
         self._level: dict[str, int] = {}
         self._waiting: list[list[Fragment]] = []
@@ -78,12 +77,23 @@ class Rows:
     @property
     def tables(self) -> list[str]:
         """The tables so far, the first of them made by the caller."""
-        for columns in self._waiting:
+        waiting, self._waiting = self._waiting, []
+        for columns in waiting:
             count, kept = len(self._tables), ", ".join(text for text, _ in columns)
             self._tables.append(f"t{count} AS (SELECT *, {kept} FROM t{count - 1})")
             self.parameters += [value for _, values in columns for value in values]
-        self._waiting, self._level = [], {}
+        self._level = {}
         return self._tables
+
+    @property
+    def parameters(self) -> list[Any]:
+        """Those of ``tables``, in the order of their text, whichever of the two is asked for first."""
+        _ = self.tables  # what waits comes first
+        return self._parameters
+
+    @parameters.setter
+    def parameters(self, parameters: list[Any]) -> None:
+        self._parameters = parameters
 
     @property
     def last(self) -> str:
