@@ -65,7 +65,7 @@ from stead.privacy.keys import ThresholdedGaussianMechanism, ThresholdedLaplaceM
 
 REPEATS: Final = 64
 NOISE: Final = 2.0
-RUNS: Final = 6_400
+RUNS: Final = 5_120
 DELTAS: Final = (0.01, 0.1)
 
 FEW: Final = 16
