@@ -1,8 +1,8 @@
 """The error of ``questions.py``: five answers at one epsilon, by stead, OpenDP and PyDP, on the same people.
 
 Every answer costs epsilon 1 for one person more or less. Ours has delta 1e-6 beside it, which an account of the default
-orders needs to add up anything: ``epsilon`` is what such an account, new and usually reserved, says of the whole answer,
-and the noise is the smaller of Laplace and Gaussian with which that is at most 1. OpenDP and PyDP have delta 0.
+orders needs to add anything up: ``epsilon`` is what such an account, new and usually reserved, says of the whole
+answer; the noise is the smaller of Laplace and Gaussian with which that is at most 1. OpenDP and PyDP have delta 0.
 
 =========  =========================================================================================================
 work       by whom, how
@@ -10,15 +10,14 @@ work       by whom, how
 mean       stead: centred sum and count, two thirds of epsilon for the sum. OpenDP, ``sum and count``: the same of
            values that were centred beforehand, half of epsilon each; ``resized``: the count with half, then
            ``make_resize`` to it and the mean. PyDP: ``BoundedMean``
-median     stead, ``tree``: one question, ``Quantile(depth=2)``. ``three questions``: the tree and a count with a fifth of
-           epsilon, then twice how many more people are below the answer so far than above it (a sum of -1 and 1, with a fifth and
-           three fifths), each moving the answer by so many people at the density that the tree shows. OpenDP: its
-           ``private_quantile`` over candidates 0.1 and 0.01 apart. PyDP: ``Median``
+median     stead, ``tree``: one question, ``Quantile(depth=2)``. ``three questions``: the tree and a count with a fifth
+           of epsilon, then twice how many more people are above the answer so far than below it (a sum of -1 and 1,
+           with a fifth and three fifths of epsilon); each moves the answer by half as many people, at the density that
+           the tree shows. OpenDP: ``private_quantile`` over candidates 0.1 and 0.01 apart. PyDP: ``Median``
 others     a number with noise, or a vector of them
 =========  =========================================================================================================
 
-Only the best variant of ours is judged, as only the best of the peers' is its baseline. The decimals that a column is
-kept with do not matter here: its lattice has 2^20 steps.
+Only the best variant of ours is judged, as only the best of the peers' is its baseline.
 """
 
 from __future__ import annotations
@@ -236,23 +235,23 @@ def with_opendp(work: str, people: People) -> dict[str, Answering]:
     Raises:
         ImportError: it is not installed.
     """
-    import opendp.prelude as dp  # noqa: PLC0415 - a peer, if it is there
+    import opendp.prelude as dp
 
     dp.enable_features("contrib")
     numbers = dp.vector_domain(dp.atom_domain(T=float, nan=False)), dp.symmetric_distance()
     labels = dp.vector_domain(dp.atom_domain(T=int)), dp.symmetric_distance()
     held = people.pressure.tolist()
 
-    def spending(build: Callable[[float], Any], epsilon: float) -> Any:  # noqa: ANN401 - a measurement
+    def spending(build: Callable[[float], Any], epsilon: float) -> Any:
         return dp.binary_search_chain(build, d_in=1, d_out=epsilon)
 
-    def answering(measurement: Any, data: list[Any]) -> Answering:  # noqa: ANN401 - as above
+    def answering(measurement: Any, data: list[Any]) -> Answering:
         return Answering(lambda: measurement(data), float(measurement.map(1)))
 
-    def count(epsilon: float) -> Any:  # noqa: ANN401 - as above
+    def count(epsilon: float) -> Any:
         return spending(lambda scale: numbers >> dp.t.then_count() >> dp.m.then_laplace(scale), epsilon)
 
-    def total(low: float, high: float, epsilon: float) -> Any:  # noqa: ANN401 - as above
+    def total(low: float, high: float, epsilon: float) -> Any:
         clamped = numbers >> dp.t.then_clamp((low, high))
         return spending(lambda scale: clamped >> dp.t.then_sum() >> dp.m.then_laplace(scale), epsilon)
 
@@ -299,7 +298,7 @@ def with_pydp(work: str, people: People) -> dict[str, Answering]:
     Raises:
         ImportError: it is not installed.
     """
-    from pydp.algorithms import laplacian  # noqa: PLC0415 - a peer, if it is there
+    from pydp.algorithms import laplacian
 
     held = people.pressure.tolist()
     bounds = {"lower_bound": LOW, "upper_bound": HIGH, "dtype": "float"}

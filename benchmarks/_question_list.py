@@ -1,5 +1,7 @@
 """The questions of ``questions.py``: each as an analyst writes it for a plain table, and as a plan."""
 
+# ruff: noqa: S608 - fixed words
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -89,7 +91,9 @@ RANKED = (
     Asked(
         "sums by ward over a filter",
         "SELECT ward, sum(pressure), sum(age) FROM patients WHERE sick GROUP BY ward",
-        ask(Sum("pressure", "pressure"), Sum("age", "age"), steps=(Filter(Compare("sick", "==", True)),), by=_WARD),
+        ask(
+            Sum("pressure", "pressure"), Sum("age", "age"), steps=(Filter(Compare("sick", "==", value=True)),), by=_WARD
+        ),
     ),
     Asked("variance by ward", _VARIANCE, ask(Moments("variance", ("pressure",), "variance"), by=_WARD)),
     Asked(
@@ -153,6 +157,6 @@ _PLACED = (
 )
 WINDOWED = {
     "count by ward": f"SELECT ward, count(*) FROM ({_PLACED}) WHERE met <= 1 GROUP BY ward",
-    "mean by ward": f"SELECT ward, count(*), avg(pressure) FROM ({_PLACED}) WHERE met <= 2 AND place <= 1 GROUP BY ward",
+    "mean by ward": f"SELECT ward, count(*), avg(pressure) FROM ({_PLACED}) WHERE met <= 2 AND place <= 1 GROUP BY 1",
 }
 """The bounded questions by window functions, with the groups of a person in any order."""

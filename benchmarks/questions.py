@@ -55,7 +55,7 @@ def people_rows(count: int) -> pa.Table:
         {
             "pid": person,
             "age": draw.integers(0, 110, count),
-            "pressure": draw.normal(130, 20, count),
+            "pressure": np.clip(draw.normal(130, 20, count), 60, 220),
             "ward": WARDS[draw.integers(0, len(WARDS), count)],
             "sick": draw.random(count) < 0.2,
             "followed": draw.uniform(0, 4000, count),
