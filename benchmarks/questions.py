@@ -84,7 +84,7 @@ def peak_mb(work: Callable[[], object]) -> float:
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     before = _resident_kb("VmRSS")
     work()
-    return round((_resident_kb("VmHWM") - before) * 1024 / 1e6, 1)
+    return max(0.0, round((_resident_kb("VmHWM") - before) * 1024 / 1e6, 1))
 
 
 def _resident_kb(name: str) -> int:
