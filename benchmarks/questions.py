@@ -5,11 +5,10 @@ Time. ``duckdb`` is the baseline: a plain table of native types, two threads, th
 ``variant`` says what bounds one person: ``ranks`` are stored beside the rows, ``groups`` are the first groups of each
 person and the first rows in each, chosen while the question runs. Their baseline does not bound anybody;
 ``groups by windows`` is what DuckDB takes to do so with window functions, and no baseline. Both systems are measured
-by turns; ``limit`` is what was promised for ``ratio`` at 10 M rows (a question costs about a millisecond whatever the
-rows), and ``within`` whether it is kept. ``gate`` is the whole way of
-one question through an in-process node: price, charge, log, run, noise, store, and the client's reading; its baseline
-is ``Table.run`` alone, and ``overhead_ms`` what the rest takes. ``peak_mb`` is by how much one more run lets the
-process grow.
+by turns; ``limit`` is what was promised for ``ratio`` at 10 M rows (a question takes about a millisecond whatever the
+rows), and ``within`` whether it is kept. ``gate`` is the whole way of one question through an in-process node: price,
+charge, log, run, noise, store, and the client's reading; its baseline is ``Table.run`` alone, and ``overhead_ms`` what
+the rest takes. ``peak_mb`` is by how much one more run lets the process grow.
 
 Error. One row each of 10,000 people, epsilon 1.0 of the whole answer when one person is added or taken away. ``error``
 is the mean absolute error against the exact answer (over all cells), ``error_se`` its standard error; for ``stead`` the
