@@ -5,7 +5,7 @@
 
 namespace stead {
 
-// Adds `bounded` to the module.
+// Adds `bounded` and `bounded_sums` to the module.
 void bind_bounding(nanobind::module_ &module);
 
 }  // namespace stead
