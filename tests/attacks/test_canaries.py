@@ -27,10 +27,11 @@ from stead.core.keys import Key
 from stead.core.messages import AskAnswer, CloseSession, ListDatasets, OpenSession, SessionFrame
 from stead.errors import NodeError, SteadError
 from stead.node.journal import journal
-from stead.node.services import tables
+from stead.node.services import table_run
 from stead.node.services.table_sql import Statement
 from stead.node.services.tables import Table
 from stead.plans.engine import NumpyEngine
+from stead.plans.exact import Exact
 from stead.plans.plan import encode_plan
 from stead.plans.query import Histogram, Query
 from stead.privacy.mechanisms import GaussianMechanism
@@ -315,12 +316,12 @@ def faulty_statement(monkeypatch):
     """DuckDB's own error, which quotes the value that it cannot read."""
     place = [column.name for column in sites.COLUMNS].index("marker")
     text = f"SELECT CAST('row ' || c{place} AS INTEGER) FROM stored.main.rows WHERE c{place} = {NUMBER}"
-    monkeypatch.setattr(tables, "statements", lambda *_: [Statement(text, [], (0,))])
+    monkeypatch.setattr(table_run, "statements", lambda *_: [Statement(text, (), ((0, 0),))])
 
 
 def faulty_vector(monkeypatch):
     """An array of the wrong shape, full of what nobody may see."""
-    monkeypatch.setattr(Table, "run", lambda *_: np.full(3, INTEGER))
+    monkeypatch.setattr(Table, "run", lambda *_: Exact(np.full(3, INTEGER)))
 
 
 @pytest.mark.parametrize(
