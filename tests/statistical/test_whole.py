@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 from scipy import stats
 
+from stead.cli.privacy import differencing
 from stead.cli.privacy.differencing import DELTA, EPSILON, MOST_QUESTIONS, Populations, differencing_trial
 from stead.cli.privacy.neighbours import Neighbours
 from stead.cli.privacy.questions import JOINT_QUESTIONS, KEY_LEAST, QUESTIONS, one_site, two_sites
@@ -26,6 +27,7 @@ from stead.privacy.events import Composed, DiscreteGaussian
 from stead.privacy.keys import ThresholdedGaussianMechanism, ThresholdedLaplaceMechanism
 from stead.privacy.meaning import guessed
 from stead.privacy.mechanisms import GaussianMechanism, LaplaceMechanism
+from stead.privacy.reserve import Price
 
 BY_NAME = {asked.name: asked for asked in QUESTIONS}
 
@@ -232,12 +234,14 @@ def test_a_ledger_that_charges_too_little_is_caught(monkeypatch):
         return honest(Composed(wide), orders)
 
     monkeypatch.setattr(ledger, "_price", cheap)
+    monkeypatch.setattr(differencing, "MOST_QUESTIONS", 20)  # enough to know, and less to wait for
     with Populations(13) as populations:
         assert caught(replace_fields(differencing_trial(populations), least=40), 1)
 
 
 def test_a_ledger_that_forgets_what_was_spent_never_refuses(monkeypatch):
     """An honest one ends every attack before ``MOST_QUESTIONS``: see above."""
-    monkeypatch.setattr(ledger, "_plus", lambda spent, _price: spent)
+    honest = ledger.spent_of
+    monkeypatch.setattr(ledger, "spent_of", lambda row: Price((0,) * len(honest(row).amounts), 0))
     with Populations(14) as populations:
         assert populations.attacked(present=True).questions == MOST_QUESTIONS
