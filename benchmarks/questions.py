@@ -13,8 +13,8 @@ the rest takes. ``peak_mb`` is by how much one more run lets the process grow.
 Error. Five populations of 10,000 people with one row each, epsilon 1.0 of the whole answer when one person is added
 or taken away. ``error`` is the mean absolute error against the exact answer (over all cells), ``error_se`` its
 standard error; for ``stead`` the baseline is the best peer's row, ``ratio`` is of errors, ``ratio_se`` its standard
-error, ``ratio_worst`` the largest over one population, and ``within`` says whether the ratio is at most 1 within
-three standard errors. See ``_question_errors.py`` for who asks how.
+error, ``ratio_worst`` the largest over one population, and ``within`` says whether the ratio is at most 1 within three
+standard errors. See ``_question_errors.py`` for who asks how.
 """
 
 from __future__ import annotations
